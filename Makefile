@@ -1,0 +1,65 @@
+# make demo            simulate the shipped ResNet-20 trace and say where the report lies
+# make test            everything that is tested (sets up .venv first)
+# make lint            ruff (lint and format) and mypy
+# make bench           speed of cgsim on this machine
+# make docs-reference  docs/configuration.md, from the pydantic models
+#
+# PYTHON=python3.12 chooses another interpreter; PIP_ARGS is handed to pip.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export MPLBACKEND ?= Agg
+
+.PHONY: demo test lint format bench setup docs-reference clean
+
+demo: $(VENV)/.demo-ready
+	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
+	@echo
+	@echo "The table above, per sample and layer: out/layers.parquet"
+	@echo "Totals with units and provenance:      out/summary.json"
+	@echo "Plots:"
+	@ls out/*.png | sed 's/^/  /'
+
+test: $(VENV)/.all-ready
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.all-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.all-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.demo-ready
+	$(BIN)/python benchmarks/bench.py
+
+docs-reference: $(VENV)/.demo-ready
+	$(BIN)/python -m cgsim.hardware.reference docs/configuration.md
+
+setup: $(VENV)/.all-ready
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find cgsim tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# Both stamps depend on pyproject.toml: a changed dependency is installed by the next make.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "cgsim needs Python 3.11 or newer; choose one with make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing; on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-ready: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing cgsim into $(VENV) ..."
+	$(PIP) install $(PIP_ARGS) --editable .
+	@touch $@
+
+$(VENV)/.all-ready: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing cgsim with its models and dev extras into $(VENV) ..."
+	$(PIP) install $(PIP_ARGS) --editable '.[models,dev]'
+	@touch $(VENV)/.demo-ready $@
