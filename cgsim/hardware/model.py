@@ -1,0 +1,288 @@
+"""What an accelerator is: the keys of a hardware file, their units, bounds and meaning.
+
+The classes below are the whole definition. The loader validates against them, error messages and
+docs/configuration.md are generated from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+
+def expectation(message: str) -> PydanticCustomError:
+    """Return the error of a value that breaks a rule; `message` completes "expected ..."."""
+    return PydanticCustomError("expected", "{expected}", {"expected": message})
+
+
+class Step:
+    """Constraint: the value is a whole multiple of `fraction` (exact, no rounding tolerance)."""
+
+    def __init__(self, fraction: Fraction) -> None:
+        self.fraction = fraction
+
+    def __call__(self, value: float) -> float:
+        """Return `value`, or raise if it lies between two steps."""
+        if (Fraction(value) / self.fraction).denominator != 1:
+            raise expectation(f"a multiple of {self.fraction}")
+        return value
+
+
+KIB_STEP = Step(Fraction(1, 1024))
+BANDWIDTH_STEP = Step(Fraction(1, 256))
+
+
+def _extra(unit: str = "", not_modelled: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return {"unit": unit, "not_modelled": dict(not_modelled or {})}
+
+
+def _capacity(description: str) -> Any:
+    return Field(gt=0, le=1 << 20, description=description, json_schema_extra=_extra("KiB"))
+
+
+Kib = Annotated[float, AfterValidator(KIB_STEP)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, no unknown keys, no silent conversion, no nan or inf."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Array(Section):
+    """The systolic array."""
+
+    rows: int = Field(
+        ge=1,
+        le=1024,
+        json_schema_extra=_extra("PEs"),
+        description="Rows of PEs; K is cut into slices of this.",
+    )
+    cols: int = Field(
+        ge=1, le=1024, json_schema_extra=_extra("PEs"), description="Columns of PEs; one output channel each."
+    )
+    dataflow: Literal["ws"] = Field(
+        description="What stays in the PEs: `ws` keeps the weights.",
+        json_schema_extra=_extra(
+            not_modelled={"is": "input-stationary", "os": "output-stationary"},
+        ),
+    )
+    pipelining: Literal["overlapped", "serial", "scalesim"] = Field(
+        description="How folds follow each other. `overlapped`: the next weights are loaded while this fold "
+        "streams. `serial`: a fold starts when the one before it has left the array. `scalesim`: the "
+        "convention of SCALE-Sim, for comparison.",
+    )
+    column_groups: int = Field(
+        ge=1,
+        le=1024,
+        json_schema_extra=_extra("groups"),
+        description="Equal groups of columns, each with its own feed, so that a group skips what none of its "
+        "columns needs. 1 is the plain systolic array. Must divide `cols`.",
+    )
+
+    @field_validator("column_groups")
+    @classmethod
+    def _divides_cols(cls, value: int, info: ValidationInfo) -> int:
+        cols = info.data.get("cols")
+        if cols is not None and cols % value:
+            raise expectation(f"a divisor of array.cols ({cols})")
+        return value
+
+    @property
+    def group_cols(self) -> int:
+        """Columns of one column group."""
+        return self.cols // self.column_groups
+
+    @property
+    def pes(self) -> int:
+        """PEs of the array; the MACs of a cycle at full utilisation."""
+        return self.rows * self.cols
+
+
+class GateUnit(Section):
+    """The logic that decides, compacts and skips."""
+
+    enabled: bool = Field(
+        description="Whether the accelerator has gate logic. Without it nothing is skipped: gated runs are "
+        "dense runs.",
+    )
+    group_sync: Literal["fold", "tile"] = Field(
+        description="When column groups wait for each other: at every fold, or only at the end of a tile.",
+    )
+    scan_bits_per_cycle: int = Field(
+        ge=1,
+        le=1 << 16,
+        json_schema_extra=_extra("bits/cycle"),
+        description="Gate bits that the index scanner of one column group reads per cycle.",
+    )
+    compare_latency: int = Field(
+        ge=0,
+        le=4096,
+        json_schema_extra=_extra("cycles"),
+        description="From the last base partial sum to its gate bit.",
+    )
+
+
+class VectorUnit(Section):
+    """Pooling, residual addition, batch norm, activation functions."""
+
+    lanes: int = Field(
+        ge=1, le=1 << 16, json_schema_extra=_extra("elements/cycle"), description="Elements per cycle."
+    )
+
+
+class Buffers(Section):
+    """On-chip SRAM."""
+
+    activation_kib: Kib = _capacity("Input, output and residual activations.")
+    weight_kib: Kib = _capacity("Weights of the base and the conditional path.")
+    accumulator_kib: Kib = _capacity("Partial sums, 4 bytes each.")
+    gate_kib: Kib = _capacity("Gate bits.")
+    double_buffered: bool = Field(
+        description="Whether the next tile is loaded, and the last one stored, while this one computes.",
+    )
+
+    @property
+    def activation_bytes(self) -> int:
+        """Capacity of the activation buffer in bytes."""
+        return int(self.activation_kib * 1024)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Capacity of the weight buffer in bytes."""
+        return int(self.weight_kib * 1024)
+
+    @property
+    def accumulator_bytes(self) -> int:
+        """Capacity of the accumulator buffer in bytes."""
+        return int(self.accumulator_kib * 1024)
+
+    @property
+    def gate_bytes(self) -> int:
+        """Capacity of the gate buffer in bytes."""
+        return int(self.gate_kib * 1024)
+
+
+class Dma(Section):
+    """Moves tiles between DRAM and the buffers."""
+
+    conditional_fetch: Literal["eager", "on_demand"] = Field(
+        description="When conditional weights and activations are fetched. `eager`: always, ahead of time. "
+        "`on_demand`: only what the gates ask for, after the base phase has shown it.",
+    )
+
+
+class Dram(Section):
+    """Off-chip memory."""
+
+    standard: Literal["ideal"] = Field(
+        description="`ideal` transfers a fixed number of bytes per cycle after a fixed latency.",
+        json_schema_extra=_extra(
+            not_modelled=dict.fromkeys(
+                ("ddr3", "ddr4", "ddr5", "lpddr3", "lpddr4", "lpddr5", "gddr6", "hbm", "hbm2", "hbm3"),
+                "a command-level DRAM",
+            ),
+        ),
+    )
+    bytes_per_cycle: Annotated[float, AfterValidator(BANDWIDTH_STEP)] = Field(
+        gt=0,
+        le=1 << 16,
+        json_schema_extra=_extra("bytes/cycle"),
+        description="Bandwidth per cycle of the accelerator, reads and writes together, in steps of 1/256. "
+        "Gigabytes per second = this x clock_mhz / 1000.",
+    )
+    latency_cycles: int = Field(
+        ge=0,
+        le=1_000_000,
+        json_schema_extra=_extra("cycles"),
+        description="From a request to its first byte, in cycles of the accelerator.",
+    )
+
+
+class Hardware(Section):
+    """One accelerator. Immutable; `override` returns a changed copy.
+
+    Sources of the model: docs/machine-model.md. Keys, units and bounds: docs/configuration.md.
+    """
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        json_schema_extra={"expected": "a name of letters, digits, '.', '_' and '-' (at most 64)"},
+        description="The name that tables and plots show.",
+    )
+    description: str = Field(default="", max_length=2000, description="What this accelerator stands for.")
+    style: Literal["asic", "fpga"] = Field(description="ASIC-style or FPGA-style.")
+    technology: str | None = Field(
+        default=None, max_length=64, description="Process or device, such as `28nm`."
+    )
+    clock_mhz: float = Field(
+        ge=1,
+        le=10_000,
+        json_schema_extra=_extra("MHz"),
+        description="Clock of the array and of everything on chip.",
+    )
+    array: Array
+    gate_unit: GateUnit
+    vector_unit: VectorUnit
+    buffers: Buffers
+    dma: Dma
+    dram: Dram
+
+    @property
+    def cycle_ns(self) -> float:
+        """Length of one cycle in nanoseconds."""
+        return 1000.0 / self.clock_mhz
+
+    @property
+    def dram_gb_per_second(self) -> float:
+        """DRAM bandwidth in gigabytes (1e9 bytes) per second."""
+        return self.dram.bytes_per_cycle * self.clock_mhz / 1000.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as nested dicts of plain values (what a hardware file holds)."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: Any, source: str = "hardware") -> Hardware:
+        """Validate nested dicts. `source` (usually a file name) starts every message.
+
+        Raises:
+            CgsimError: one line with every bad key, what was expected there, and the value.
+        """
+        from cgsim.hardware.messages import configuration_error, plain
+
+        values = plain(values)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise configuration_error(cls, error, source) from None
+
+    def override(self, values: Mapping[str, Any]) -> Hardware:
+        """Return a copy with dotted keys replaced, such as `{"array.rows": 16}`.
+
+        Raises:
+            CgsimError: unknown key (with the nearest valid one), or a value that is refused.
+        """
+        from cgsim.hardware.messages import check_key
+
+        changed = self.to_dict()
+        for key, value in values.items():
+            check_key(type(self), key, f"hardware {self.name!r}")
+            *sections, leaf = key.split(".")
+            target = changed
+            for section in sections:
+                target = target[section]
+            target[leaf] = value
+        return type(self).from_dict(changed, f"hardware {self.name!r}")
