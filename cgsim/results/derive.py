@@ -1,0 +1,172 @@
+"""Figures that follow from what the engine counted: ratios, totals and distributions over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cgsim.engine.columns import COLUMNS, MODES, Column
+from cgsim.errors import CgsimError
+
+Columns = Mapping[str, np.ndarray]
+
+DERIVED: tuple[Column, ...] = (
+    Column("speedup", "1", "dense_cycles / gated_cycles"),
+    Column("flop_reduction", "1", "dense_macs / gated_macs"),
+    Column("efficiency", "1", "speedup / flop_reduction: the share of the saving that the hardware keeps"),
+    Column("offchip_reduction", "1", "dense_offchip_bytes / gated_offchip_bytes"),
+    Column("dense_utilization", "1", "dense_macs / (dense_cycles x rows x cols)"),
+    Column("utilization", "1", "gated_macs / (gated_cycles x rows x cols)"),
+)
+"""Ratios of counted columns. NaN where both sides are 0, infinite where only the divisor is."""
+
+ADDITIVE: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.unit in ("cycles", "MACs", "bytes"))
+"""Columns that may be summed over layers and samples."""
+
+ALL_COLUMNS: tuple[Column, ...] = COLUMNS + DERIVED
+UNITS: dict[str, str] = {column.name: column.unit for column in ALL_COLUMNS}
+DESCRIPTIONS: dict[str, str] = {column.name: column.description for column in ALL_COLUMNS}
+
+_LATENCY = {
+    "mean": "mean over the samples",
+    "median": "median over the samples",
+    "p99": "99th percentile over the samples",
+    "max": "slowest sample",
+}
+
+
+def _summary_columns() -> tuple[Column, ...]:
+    columns = [
+        Column("samples", "images", "samples simulated"),
+        Column("layers", "layers", "layers with a row of their own"),
+    ]
+    for mode in MODES:
+        columns.append(Column(f"{mode}_cycles_per_image", "cycles", f"{mode}: mean over the samples"))
+        columns += [Column(f"{mode}_latency_ms_{k}", "ms", f"{mode}: {v}") for k, v in _LATENCY.items()]
+        text = f"{mode}: samples one after another, 1 / mean latency"
+        columns.append(Column(f"{mode}_images_per_second", "1/s", text))
+    for name in ("min", "median", "max"):
+        columns.append(Column(f"speedup_{name}", "1", f"speedup of single samples: {name}"))
+    columns.append(Column("accuracy_ungated", "1", "of the ungated model, whole test set, from the trace"))
+    columns.append(Column("accuracy_gated", "1", "of the gated model, whole test set, from the trace"))
+    return tuple(columns)
+
+
+SUMMARY_COLUMNS = _summary_columns()
+"""What a summary holds besides the totals of the result columns."""
+
+
+def ratio(dividend: Any, divisor: Any) -> np.ndarray:
+    """Divide as floats; 0 / 0 is NaN and x / 0 is infinite, without a warning."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.true_divide(dividend, divisor), dtype=np.float64)
+
+
+def derived(counted: Columns, processing_elements: int) -> dict[str, np.ndarray]:
+    """Return the DERIVED columns for counted columns of any equal shape."""
+    speedup = ratio(counted["dense_cycles"], counted["gated_cycles"])
+    flop_reduction = ratio(counted["dense_macs"], counted["gated_macs"])
+    peak = float(processing_elements)
+    return {
+        "speedup": speedup,
+        "flop_reduction": flop_reduction,
+        "efficiency": ratio(speedup, flop_reduction),
+        "offchip_reduction": ratio(counted["dense_offchip_bytes"], counted["gated_offchip_bytes"]),
+        "dense_utilization": ratio(counted["dense_macs"], counted["dense_cycles"] * peak),
+        "utilization": ratio(counted["gated_macs"], counted["gated_cycles"] * peak),
+    }
+
+
+def check_columns(columns: Columns) -> int:
+    """Return the number of layers per sample.
+
+    Raises CgsimError unless every column is there with one length, sample-major, the same layers in the
+    same order for every sample.
+    """
+    missing = [column.name for column in COLUMNS if column.name not in columns]
+    if missing:
+        raise CgsimError(f"result: column {missing[0]!r} is missing")
+    sample = columns["sample"]
+    rows = len(sample)
+    for column in COLUMNS:
+        if len(columns[column.name]) != rows:
+            length = len(columns[column.name])
+            raise CgsimError(f"result: column {column.name!r} has {length} rows, expected {rows}")
+    if rows == 0:
+        raise CgsimError("result: it holds no samples")
+    change = np.flatnonzero(sample != sample[0])
+    layers = int(change[0]) if len(change) else rows
+    names = np.asarray(columns["layer"]).astype(str)
+    if (
+        rows % layers
+        or (sample.reshape(-1, layers) != sample[::layers, None]).any()
+        or (names.reshape(-1, layers) != names[:layers]).any()
+    ):
+        raise CgsimError("result: rows must go sample by sample, with the same layers for each of them")
+    return layers
+
+
+def by_layer(columns: Columns, layers: int, processing_elements: int) -> dict[str, np.ndarray]:
+    """Sum over the samples; one entry per layer.
+
+    `density` is the mean over the samples. Ratios are those of the sums.
+    """
+    out: dict[str, np.ndarray] = {
+        "layer": np.asarray(columns["layer"])[:layers],
+        "operator": np.asarray(columns["operator"])[:layers],
+    }
+    for name in ADDITIVE:
+        out[name] = columns[name].reshape(-1, layers).sum(axis=0)
+    out["density"] = columns["density"].reshape(-1, layers).mean(axis=0)
+    return out | derived(out, processing_elements)
+
+
+def by_sample(columns: Columns, layers: int, processing_elements: int) -> dict[str, np.ndarray]:
+    """Sum over the layers; one entry per sample. Ratios are those of the sums."""
+    out: dict[str, np.ndarray] = {"sample": np.asarray(columns["sample"])[::layers]}
+    for name in ADDITIVE:
+        out[name] = columns[name].reshape(-1, layers).sum(axis=1)
+    return out | derived(out, processing_elements)
+
+
+def summary(
+    columns: Columns, layers: int, processing_elements: int, clock_mhz: float, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the totals of a run (docs/quick-start.md, "Result columns").
+
+    Counted columns are summed over layers and samples, ratios are those of the sums; `density` is the mean
+    over layers and samples weighted by dense MACs. Latencies take the layers of a sample one after
+    another at `clock_mhz`.
+    """
+    samples = by_sample(columns, layers, processing_elements)
+    count = len(samples["sample"])
+    out: dict[str, Any] = {"samples": count, "layers": layers}
+    totals = {name: np.asarray(samples[name].sum()) for name in ADDITIVE}
+    out |= {name: int(value) for name, value in totals.items()}
+    out |= {name: float(value) for name, value in derived(totals, processing_elements).items()}
+    out["density"] = float(ratio((columns["density"] * columns["dense_macs"]).sum(), totals["dense_macs"]))
+    for mode in MODES:
+        cycles = samples[f"{mode}_cycles"]
+        latency = cycles / (clock_mhz * 1e3)
+        out[f"{mode}_cycles_per_image"] = float(cycles.mean())
+        out[f"{mode}_latency_ms_mean"] = float(latency.mean())
+        out[f"{mode}_latency_ms_median"] = float(np.median(latency))
+        out[f"{mode}_latency_ms_p99"] = float(np.percentile(latency, 99))
+        out[f"{mode}_latency_ms_max"] = float(latency.max())
+        out[f"{mode}_images_per_second"] = float(ratio(1e3, latency.mean()))
+    out["speedup_min"] = float(samples["speedup"].min())
+    out["speedup_median"] = float(np.median(samples["speedup"]))
+    out["speedup_max"] = float(samples["speedup"].max())
+    out["accuracy_ungated"] = metadata.get("accuracy_ungated")
+    out["accuracy_gated"] = metadata.get("accuracy_gated")
+    return out
+
+
+def summary_units() -> dict[str, str]:
+    """Return the unit of every figure of a summary."""
+    return {c.name: c.unit for c in (*SUMMARY_COLUMNS, *ALL_COLUMNS) if c.name not in _ROW_NAMES}
+
+
+_ROW_NAMES = ("sample", "layer", "operator")

@@ -1,0 +1,204 @@
+"""Results as text that fits a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cgsim.engine.columns import PHASES, STALLS
+from cgsim.errors import CgsimError
+
+if TYPE_CHECKING:
+    from cgsim.results.run import Run
+
+MIN_WIDTH = 72
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+
+# name, heading (two lines), width; the layer's column takes what is left.
+_COLUMNS = (
+    ("dense_cycles", "cycles", "dense", 6),
+    ("gated_cycles", "", "gated", 6),
+    ("speedup", "speed-", "up", 6),
+    ("flop_reduction", "FLOP", "reduct.", 7),
+    ("efficiency", "effi-", "ciency", 6),
+    ("dense_offchip_bytes", "off-chip B", "dense", 6),
+    ("gated_offchip_bytes", "", "gated", 6),
+    ("dense_utilization", "utilization", "dense", 6),
+    ("utilization", "", "gated", 6),
+)
+_COUNTED = {"dense_cycles", "gated_cycles", "dense_offchip_bytes", "gated_offchip_bytes"}
+
+
+def compact(value: float) -> str:
+    """Return a number in at most 5 characters, three significant digits: 12.3M, 987, 1.20k, - for NaN."""
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "inf"
+    power = 0
+    while power < len(_PREFIXES) - 1 and abs(value) >= (999.5 if power or abs(value) >= 1000 else 1000):
+        value /= 1000
+        power += 1
+    if power == 0:
+        return f"{value:.0f}"
+    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return f"{value:.{digits}f}{_PREFIXES[power]}"
+
+
+def ratio_text(value: float, digits: int = 2) -> str:
+    """Return a ratio with `digits` decimals (fewer from 100 on); - for NaN."""
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "inf"
+    return f"{value:.{digits}f}" if abs(value) < 99.95 else compact(value)
+
+
+def percent(value: float) -> str:
+    """Return a share as percent, three significant digits at most: 4.2%, 87%."""
+    if not math.isfinite(value):
+        return "-"
+    shown = 100 * value
+    return f"{shown:.1f}%" if shown < 9.95 else f"{shown:.0f}%"
+
+
+def shorten(name: str, width: int) -> str:
+    """Return `name`, its middle replaced by `…` if it is longer than `width`; the ends tell more."""
+    if len(name) <= width:
+        return name
+    head = (width - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
+
+
+def run_table(run: Run, width: int = 80) -> str:
+    """Return the table of a run: origin, one line per layer (per image), total, latency, where cycles go.
+
+    Raises CgsimError if `width` is below 72.
+    """
+    if width < MIN_WIDTH:
+        raise CgsimError(f"table: width {width} is too small, expected {MIN_WIDTH} or more")
+    total = run.summary()
+    lines = [*_origin(run, width), ""]
+    lines += _layer_lines(run, total, width)
+    lines += ["", *_latency_lines(total), "", *_where(total, width)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def describe_hardware(hardware: Mapping[str, Any]) -> str:
+    """Return one line on an accelerator: array, column groups, clock, memory."""
+    array, dram = hardware["array"], hardware["dram"]
+    groups = array["column_groups"]
+    return (
+        f"{array['rows']} x {array['cols']} {array['dataflow']} array, {array['pipelining']}, "
+        f"{groups} column group{'s' if groups != 1 else ''}, {hardware['clock_mhz']:g} MHz, "
+        f"{dram['standard']} DRAM {dram['bytes_per_cycle']:g} B/cycle"
+        if "bytes_per_cycle" in dram
+        else f"{array['rows']} x {array['cols']} {array['dataflow']} array, {hardware['clock_mhz']:g} MHz"
+    )
+
+
+def _origin(run: Run, width: int) -> list[str]:
+    trace, hardware = run.provenance["trace"], run.provenance["hardware"]
+    metadata = trace["metadata"]
+    images = f"{run.samples} image{'s' if run.samples != 1 else ''}"
+    told = [trace["network"], metadata.get("method"), metadata.get("dataset"), images]
+    lines = [
+        f"trace     {trace['name']}: {', '.join(str(item) for item in told if item)}",
+        f"hardware  {hardware['name']}: {describe_hardware(hardware)}",
+    ]
+    return [line for text in lines for line in _wrap(text, width, indent=10)]
+
+
+def _wrap(text: str, width: int, indent: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def _layer_lines(run: Run, total: Mapping[str, Any], width: int) -> list[str]:
+    layers = run.by_layer()
+    name_width = width - sum(column[3] + 1 for column in _COLUMNS)
+    names = [str(name) for name in layers["layer"]]
+    name_width = max(min(name_width, max(map(len, [*names, "per image"]))), 9)
+    first = _upper_headings(name_width)
+    second = "layer".ljust(name_width) + "".join(f" {lower:>{cell}}" for _, _, lower, cell in _COLUMNS)
+    rule = "─" * len(second)
+    lines = [first, second, rule]
+    for index, name in enumerate(names):
+        row = {key: float(values[index]) for key, values in layers.items() if key in _KEYS}
+        lines.append(_line(shorten(name, name_width), name_width, row, run.samples))
+    lines += [rule, _line("total", name_width, {key: float(total[key]) for key in _KEYS}, run.samples)]
+    return lines
+
+
+_KEYS = tuple(column[0] for column in _COLUMNS)
+
+
+def _upper_headings(name_width: int) -> str:
+    """Build the upper line; a heading whose neighbour to the right has none spans both."""
+    text = "per image".ljust(name_width)
+    index = 0
+    while index < len(_COLUMNS):
+        _, upper, _, cell = _COLUMNS[index]
+        paired = index + 1 < len(_COLUMNS) and not _COLUMNS[index + 1][1]
+        if paired:
+            cell += 1 + _COLUMNS[index + 1][3]
+            index += 1
+            text += f" {f' {upper} ':─^{cell - 1}}".rjust(cell + 1)
+        else:
+            text += f" {upper:>{cell}}"
+        index += 1
+    return text
+
+
+def _line(name: str, name_width: int, row: Mapping[str, float], samples: int) -> str:
+    text = name.ljust(name_width)
+    for key, _, _, cell in _COLUMNS:
+        if key in _COUNTED:
+            value = compact(row[key] / samples)
+        elif key.endswith("utilization"):
+            value = percent(row[key]) if row["dense_cycles"] and row["flop_reduction"] > 0 else "-"
+        else:
+            value = ratio_text(row[key])
+        text += f" {value:>{cell}}"
+    return text
+
+
+def _latency_lines(total: Mapping[str, Any]) -> list[str]:
+    rows = (
+        ("latency, mean", "latency_ms_mean", "ms"),
+        ("latency, 99th percentile", "latency_ms_p99", "ms"),
+        ("images per second", "images_per_second", ""),
+    )
+    lines = [f"{'':26}{'dense':>10}{'gated':>10}"]
+    for title, key, unit in rows:
+        cells = "".join(f"{_significant(total[f'{mode}_{key}']):>10}" for mode in ("dense", "gated"))
+        lines.append(f"{title:<26}{cells} {unit}")
+    if total["accuracy_ungated"] is not None and total["accuracy_gated"] is not None:
+        cells = f"{100 * total['accuracy_ungated']:>10.2f}{100 * total['accuracy_gated']:>10.2f}"
+        lines.append(f"{'accuracy, whole test set':<26}{cells} %")
+    return lines
+
+
+def _significant(value: float) -> str:
+    if not math.isfinite(value):
+        return "-"
+    if value >= 1000:
+        return f"{value:,.0f}"
+    digits = 3 - len(f"{value:.0f}") if value >= 1 else 3
+    return f"{value:.{max(digits, 0)}f}"
+
+
+def _where(total: Mapping[str, Any], width: int) -> list[str]:
+    lines = []
+    for mode in ("gated", "dense"):
+        parts = {name: total[f"{mode}_{name}_cycles"] for name in PHASES}
+        parts |= {f"{name} stall": total[f"{mode}_{name}_stall_cycles"] for name in STALLS}
+        cycles = total[f"{mode}_cycles"]
+        shares = sorted(parts.items(), key=lambda item: -item[1])
+        told = [
+            f"{name.replace('_', ' ')} {percent(n / cycles)}" for name, n in shares if n >= 0.005 * cycles > 0
+        ]
+        lines += _wrap(f"{mode} cycles: {', '.join(told)}", width, indent=14)
+    return lines
