@@ -6,18 +6,21 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cgsim.errors import CgsimError
 from cgsim.trace import layout
 from cgsim.trace.metadata import READABLE_VERSIONS, Metadata, Sample
 from cgsim.trace.network import Layer, Network
 from cgsim.trace.pack import padding_is_zero
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 _SPARE_BYTES = 1 << 20
 """Headers and lengths that a column may have beyond its payload."""
@@ -216,9 +219,9 @@ class Container:
                     )
             chunk = table.column("digest").chunk(0)
             raw = np.frombuffer(chunk.buffers()[1], dtype=np.uint8).reshape(-1, layout.DIGEST_BYTES)
-            raw = raw[chunk.offset : chunk.offset + len(chunk)].reshape(len(names), count, -1)
+            raw = raw[chunk.offset : chunk.offset + len(chunk)]
             for i, name in enumerate(names):
-                parts[name].append(raw[i].copy())
+                parts[name].append(raw[i * count : (i + 1) * count].copy())
         self.digests = {name: np.concatenate(part) for name, part in parts.items()}
         for name, digests in self.digests.items():
             hasher = layout.layer_hasher()

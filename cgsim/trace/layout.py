@@ -7,10 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cgsim.errors import CgsimError
-from cgsim.trace.network import Layer, Network
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from cgsim.trace.network import Layer, Network
 
 JSON_KEY = b"cgsim.trace"
 DIGEST_KEY = b"cgsim.trace.sha256"

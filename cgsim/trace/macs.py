@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
-from cgsim.trace.network import Layer
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgsim.trace.network import Layer
 
 
 def executed_macs(layer: Layer, on: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -34,10 +34,11 @@ class Sample:
 
     def __post_init__(self) -> None:
         """Raise CgsimError on an ill-typed field."""
-        if not isinstance(self.id, str) or not self.id:
+        name: Any = self.id
+        if not isinstance(name, str) or not name:
             raise CgsimError(f"sample: 'id' must be a non-empty string, got {self.id!r}")
         for key in ("label", "prediction"):
-            value = getattr(self, key)
+            value: Any = getattr(self, key)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                 raise CgsimError(f"sample {self.id!r}: {key!r} must be an integer or null, got {value!r}")
 

@@ -155,7 +155,8 @@ class Layer:
         if self.base_channels:
             if self.gate != "activation":
                 raise CgsimError(
-                    f"layer {self.name!r}: a base path needs gates of granularity 'activation', not {self.gate!r}"
+                    f"layer {self.name!r}: a base path needs gates of granularity 'activation', "
+                    f"not {self.gate!r}"
                 )
             if self.base_channels * self.base_groups > channels or self.base_channels == channels:
                 raise CgsimError(

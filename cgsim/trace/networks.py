@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace.network import INPUT, Granularity, Layer, Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class Builder:

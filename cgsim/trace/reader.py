@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,11 @@ from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
 from cgsim.trace.container import Container, Description
 from cgsim.trace.macs import executed_macs, gate_count
-from cgsim.trace.metadata import Metadata, Sample
-from cgsim.trace.network import Layer, Network
 from cgsim.trace.pack import bytes_to_words, count_bits, padding_is_zero, unpack_bits
+
+if TYPE_CHECKING:
+    from cgsim.trace.metadata import Metadata, Sample
+    from cgsim.trace.network import Layer, Network
 
 _CACHED_BLOCKS = 4
 
@@ -108,10 +112,8 @@ class Trace:
         """Slices of at most `max_samples` samples that cover all of them, none across a row group."""
         if max_samples is not None and max_samples < 1:
             raise CgsimError(f"blocks: max_samples must be 1 or more, got {max_samples}")
-        edges = [*self._container.starts.tolist(), self.n_samples] or [0, self.n_samples]
-        if edges[0] != 0:
-            edges.insert(0, 0)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        starts = self._container.starts.tolist() or [0]
+        for start, stop in itertools.pairwise([*starts, self.n_samples]):
             step = max_samples or max(1, stop - start)
             for low in range(start, stop, step):
                 yield slice(low, min(stop, low + step))

@@ -6,20 +6,24 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
 from cgsim.trace.macs import executed_macs
 from cgsim.trace.metadata import FORMAT_VERSION, Metadata, Sample
-from cgsim.trace.network import Layer, Network
 from cgsim.trace.pack import count_bits, pack_bits, padding_is_zero
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from cgsim.trace.network import Layer, Network
 
 
 class TraceWriter:
