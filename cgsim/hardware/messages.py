@@ -29,7 +29,7 @@ _SCALE = {
 class _Shown(reprlib.Repr):
     """Shows a value in a message: on one line, cut where it gets long."""
 
-    def repr_int(self, value: int, level: int) -> str:
+    def repr_int(self, value: int, level: int) -> str:  # noqa: ARG002 (reprlib's signature)
         """Show an integer; one of hundreds of digits by its size, which repr() would refuse."""
         if value.bit_length() > 200:
             return f"an integer of about {int(value.bit_length() * 0.30103)} digits"
@@ -163,7 +163,12 @@ def _not_modelled(field: FieldInfo, value: Any) -> str | None:
 
 def _advice(field: FieldInfo | None, value: Any) -> str:
     """Say what to write instead of a number with a unit, or in quotes."""
-    if field is None or field.annotation not in (int, float):
+    if field is None:
+        return ""
+    if get_origin(field.annotation) is Literal and isinstance(value, str):
+        close = nearest(value, get_args(field.annotation))
+        return close if "did you mean" in close else ""
+    if field.annotation not in (int, float):
         return ""
     if field.annotation is int and isinstance(value, float) and value.is_integer() and abs(value) < 1e9:
         return f"; write {int(value)}"

@@ -120,6 +120,7 @@ class GateUnit(Section):
     )
     group_sync: Literal["fold", "tile"] = Field(
         description="When column groups wait for each other: at every fold, or only at the end of a tile.",
+        json_schema_extra=_extra(not_modelled={"layer": "waiting only at the end of a layer"}),
     )
     scan_bits_per_cycle: int = Field(
         ge=1,

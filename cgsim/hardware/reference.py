@@ -71,7 +71,8 @@ def _default(value: Any) -> str:
 
 def _shipped_table() -> str:
     rows = [
-        "| name | array | column groups | clock (MHz) | buffers (KiB): activation, weight, accumulator, gate | DRAM (GB/s) |",
+        "| name | array | column groups | clock (MHz) | activation, weight, accumulator, gate buffer (KiB) "
+        "| DRAM (GB/s) |",
         "|---|---|---|---|---|---|",
     ]
     for name in available_hardware():

@@ -51,7 +51,7 @@ def parse_yaml(text: str, source: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        problem = " ".join((error.problem or error.context or "not valid YAML").split())
+        problem = " ".join(f"{error.context or ''} {error.problem or ''}".split())
         raise CgsimError(f"{source}:{place} {problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
