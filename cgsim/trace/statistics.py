@@ -1,0 +1,223 @@
+"""What the gates of a trace look like: densities and correlations, read block by block."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsim.trace.macs import gate_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from cgsim.trace.network import Layer
+    from cgsim.trace.reader import Trace
+
+NEIGHBOURS = 16
+"""Neighbouring channels that are looked at together (one group of array columns)."""
+BLOCK = 4
+"""Side of the blocks of neighbouring pixels that are looked at together."""
+
+
+@dataclass(frozen=True)
+class PairMoments:
+    """Probability that two gates are both on, by how they are related (NaN where there are no such pairs).
+
+    The three entries are for pixels 1 and 2 apart and half the image apart (mean of both directions).
+    """
+
+    same_channel: tuple[float, float, float]
+    same_pixel: float
+    other_channel: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """Statistics of one gated layer. Correlations are Pearson coefficients of the gates as 0 and 1.
+
+    `pixel` gates count as one channel, `channel` and `static` gates as one pixel. NaN where a figure
+    has no meaning.
+    """
+
+    layer: str
+    gate: str
+    channels: int
+    height: int
+    width: int
+    density: float
+    density_per_channel: NDArray[np.float64]
+    """[N]"""
+    density_per_pixel: NDArray[np.float64]
+    """[H, W]"""
+    density_per_sample: NDArray[np.float64]
+    """[S]"""
+    horizontal_agreement: float
+    """Share of horizontally adjacent pixels whose gates are equal."""
+    vertical_agreement: float
+    spatial_correlation: float
+    """Between adjacent pixels of a channel, relative to the density of that channel."""
+    cross_channel_correlation: float
+    """Between two channels at the same pixel, relative to the densities of the channels."""
+    any_of_16_channels: float
+    """Share of pixels where at least one of 16 neighbouring channels is on."""
+    any_of_4x4_pixels: float
+    """Share of aligned 4 x 4 blocks of a channel in which at least one gate is on."""
+    channels_off: float
+    """Share of (sample, channel) in which the channel is off on the whole image."""
+    pixels_off: float
+    """Share of (sample, pixel) that are off in all channels."""
+    moments: PairMoments
+
+    def scalars(self) -> dict[str, Any]:
+        """The figures that are single values, for tables."""
+        skipped = ("density_per_channel", "density_per_pixel", "density_per_sample", "moments")
+        names = [field.name for field in dataclasses.fields(self) if field.name not in skipped]
+        data = {name: getattr(self, name) for name in names}
+        for name, array in (("channel", self.density_per_channel), ("sample", self.density_per_sample)):
+            data[f"density_{name}_min"] = float(array.min())
+            data[f"density_{name}_max"] = float(array.max())
+        return data
+
+
+def layer_statistics(trace: Trace) -> list[LayerStatistics]:
+    """Statistics of every gated layer, in execution order; reads the whole trace once."""
+    sums = {layer.name: _Sums(layer) for layer in trace.gated_layers}
+    for block in trace.blocks():
+        for layer in trace.gated_layers:
+            if layer.gate != "static":
+                sums[layer.name].add(trace.bits(layer.name, block).reshape(-1, *grid(layer)))
+    for layer in trace.gated_layers:
+        if layer.gate == "static":
+            sums[layer.name].add(trace.bits(layer.name).reshape(1, *grid(layer)))
+    return [item.result() for item in sums.values()]
+
+
+def stats(trace: Trace) -> list[dict[str, Any]]:
+    """One flat dictionary per gated layer, ready for a DataFrame (`LayerStatistics.scalars`)."""
+    return [item.scalars() for item in layer_statistics(trace)]
+
+
+def grid(layer: Layer) -> tuple[int, int, int]:
+    """(channels, height, width) of a layer's gates; 1 where an axis is missing."""
+    if layer.gate == "activation":
+        return layer.out_shape
+    if layer.gate == "pixel":
+        return (1, *layer.out_shape[1:])
+    return (layer.out_channels, 1, 1)
+
+
+class _Sums:
+    """Running sums over the samples of one layer."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.grid = grid(layer)
+        channels, height, width = self.grid
+        self.per_sample: list[NDArray[np.float64]] = []
+        self.per_channel_pixel = np.zeros(self.grid)
+        self.agree = np.zeros((2, 2))
+        self.ratios: dict[str, NDArray[np.float64]] = {
+            name: np.zeros(2) for name in ("any16", "any4x4", "channels_off", "pixels_off")
+        }
+        self.same = np.zeros((3, 2))
+        self.other = np.zeros((4, 2))
+
+    def add(self, bits: NDArray[np.bool_]) -> None:
+        """Add bool[B, C, H, W]."""
+        samples, channels, height, width = bits.shape
+        self.per_sample.append(bits.reshape(samples, -1).mean(axis=1))
+        self.per_channel_pixel += bits.sum(axis=0)
+        groups = np.add.reduceat(bits, np.arange(0, channels, NEIGHBOURS), axis=1, dtype=np.int32)
+        self._ratio("any16", groups > 0)
+        total = groups.sum(axis=1)
+        self._ratio("pixels_off", total == 0)
+        self._ratio("channels_off", ~bits.any(axis=(2, 3)))
+        tall, wide = height // BLOCK * BLOCK, width // BLOCK * BLOCK
+        if tall and wide:
+            blocks = bits[:, :, :tall, :wide].reshape(
+                samples, channels, tall // BLOCK, BLOCK, wide // BLOCK, BLOCK
+            )
+            self._ratio("any4x4", blocks.any(axis=(3, 5)))
+        self.other[0] += self._others(total * (total - 1), channels)
+        for axis, size in ((3, width), (2, height)):
+            for row, lag in enumerate(lags(size)):
+                if lag:
+                    self._pairs(bits, total, axis, lag, row)
+
+    def _pairs(
+        self, bits: NDArray[np.bool_], total: NDArray[np.int32], axis: int, lag: int, row: int
+    ) -> None:
+        channels = bits.shape[1]
+        first, second = _shifted(bits, axis, lag)
+        both = int(np.count_nonzero(first & second))
+        self.same[row] += both, first.size
+        if row == 0:
+            self.agree[3 - axis] += np.count_nonzero(first == second), first.size
+        left, right = _shifted(total, axis - 1, lag)
+        product = int((left * right).sum(dtype=np.int64)) - both
+        self.other[row + 1] += product, left.size * channels * (channels - 1)
+
+    @staticmethod
+    def _others(ordered_pairs: NDArray[np.int32], channels: int) -> tuple[float, float]:
+        return float(ordered_pairs.sum(dtype=np.int64)), float(ordered_pairs.size * channels * (channels - 1))
+
+    def _ratio(self, name: str, hits: NDArray[np.bool_]) -> None:
+        self.ratios[name] += np.count_nonzero(hits), hits.size
+
+    def result(self) -> LayerStatistics:
+        per_sample = np.concatenate(self.per_sample)
+        density = self.per_channel_pixel / len(per_sample)
+        channel = density.mean(axis=(1, 2))
+        same, other = [_share(pair) for pair in self.same], [_share(pair) for pair in self.other]
+        count = len(channel)
+        spread = np.sqrt(channel * (1 - channel))
+        pairs = count * (count - 1) or np.nan
+        expected = (channel.sum() ** 2 - (channel**2).sum()) / pairs
+        scale = (spread.sum() ** 2 - (spread**2).sum()) / pairs
+        return LayerStatistics(
+            layer=self.layer.name,
+            gate=self.layer.gate,
+            channels=self.grid[0],
+            height=self.grid[1],
+            width=self.grid[2],
+            density=float(self.per_channel_pixel.sum() / (len(per_sample) * gate_count(self.layer))),
+            density_per_channel=channel,
+            density_per_pixel=density.mean(axis=0),
+            density_per_sample=per_sample,
+            horizontal_agreement=_share(self.agree[0]),
+            vertical_agreement=_share(self.agree[1]),
+            spatial_correlation=_divide(same[0] - (channel**2).mean(), (spread**2).mean()),
+            cross_channel_correlation=_divide(other[0] - expected, scale),
+            any_of_16_channels=_share(self.ratios["any16"]),
+            any_of_4x4_pixels=_share(self.ratios["any4x4"]),
+            channels_off=_share(self.ratios["channels_off"]),
+            pixels_off=_share(self.ratios["pixels_off"]),
+            moments=PairMoments((same[0], same[1], same[2]), other[0], (other[1], other[2], other[3])),
+        )
+
+
+def lags(size: int) -> Iterator[int]:
+    """The three distances that `PairMoments` looks at along an axis of `size`; 0 where it is too short."""
+    yield 1 if size > 1 else 0
+    yield 2 if size > 2 else 0
+    yield size // 2 if size > 5 else 0
+
+
+def _shifted(array: NDArray[Any], axis: int, lag: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    size = array.shape[axis]
+    first, second = [slice(None)] * array.ndim, [slice(None)] * array.ndim
+    first[axis], second[axis] = slice(0, size - lag), slice(lag, size)
+    return array[tuple(first)], array[tuple(second)]
+
+
+def _share(pair: NDArray[np.float64]) -> float:
+    return _divide(float(pair[0]), float(pair[1]))
+
+
+def _divide(value: float, by: float) -> float:
+    return float(value / by) if by > 0 else float("nan")

@@ -1,0 +1,229 @@
+"""Synthetic traces: seeded gates with chosen statistics, or with those of a real trace."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsim.errors import CgsimError, nearest
+from cgsim.trace.gaussian import gaussian_field, upper_threshold
+from cgsim.trace.macs import executed_macs, gate_count
+from cgsim.trace.metadata import Metadata, Sample
+from cgsim.trace.profile import LayerProfile, Profile, depths, hand_set, shifted
+from cgsim.trace.statistics import grid
+from cgsim.trace.writer import TraceWriter
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from cgsim.trace.network import Layer, Network
+
+_TOLERANCE = 0.0005
+_STATIC = -1
+_LAYER_KEYS = ("density", "correlation_length", "channel_correlation", "sample_variation")
+
+
+def synthesize(
+    network: Network,
+    out: str | os.PathLike[str],
+    samples: int = 8,
+    seed: int = 0,
+    density: float = 0.15,
+    correlation_length: float = 2.0,
+    channel_correlation: float = 0.15,
+    sample_variation: float = 0.05,
+    channel_spread: float = 1.0,
+    layers: Mapping[str, Mapping[str, float]] | None = None,
+    flop_reduction: float | None = None,
+    command: str = "",
+) -> Path:
+    """Write a synthetic trace of chosen statistics and return its path.
+
+    `density`: share of gates on; `correlation_length`: in pixels, correlation exp(-distance / length);
+    `channel_correlation`: share of the underlying Gaussian field that all channels have in common;
+    `sample_variation`: share that varies per sample; `channel_spread`: standard deviation of the
+    channels' log-odds. `layers` overrides the first four by layer name. With `flop_reduction` all
+    densities are shifted until the network has it (within 0.05 %). Raises CgsimError.
+    """
+    gated = _gated(network)
+    overrides = dict(layers or {})
+    names = [layer.name for layer in gated]
+    for name, values in overrides.items():
+        if name not in names:
+            raise CgsimError(f"synth: layer {name!r} has no gates{nearest(name, names)}")
+        for key in values:
+            if key not in _LAYER_KEYS:
+                raise CgsimError(f"synth: layer {name!r}: unknown key {key!r}{nearest(key, _LAYER_KEYS)}")
+    common = dict(
+        zip(_LAYER_KEYS, (density, correlation_length, channel_correlation, sample_variation), strict=True)
+    )
+    rows = [{**common, **overrides.get(name, {})} for name in names]
+    profile = hand_set(
+        [row["density"] for row in rows],
+        channel_spread,
+        [
+            (row["sample_variation"], 0.05, row["channel_correlation"], row["correlation_length"])
+            for row in rows
+        ],
+    )
+    return transplant(profile, network, out, samples, seed, flop_reduction, command)
+
+
+def transplant(
+    profile: Profile,
+    network: Network,
+    out: str | os.PathLike[str],
+    samples: int = 8,
+    seed: int = 0,
+    flop_reduction: float | None = None,
+    command: str = "",
+) -> Path:
+    """Write a synthetic trace of `network` whose gates have the statistics of `profile`.
+
+    Layers take the profile of their relative depth among the gated layers. With `flop_reduction` the
+    log-odds of all densities are shifted by one number until dense over executed MACs hits it within
+    0.05 %. The same arguments give the same gates. Raises CgsimError if that cannot be reached.
+    """
+    if samples < 1:
+        raise CgsimError(f"synth: samples must be 1 or more, got {samples}")
+    generator = _Generator(profile, network, samples, seed)
+    shift = generator.find_shift(flop_reduction) if flop_reduction is not None else 0.0
+    parameters: dict[str, Any] = {
+        "profile": profile.to_json(),
+        "log_odds_shift": shift,
+        "target_flop_reduction": flop_reduction,
+    }
+    metadata = Metadata(
+        model=network.name,
+        method="synthetic",
+        method_parameters=parameters,
+        dataset="synthetic",
+        seed=seed,
+        versions={"numpy": np.__version__},
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=command,
+        notes="Gates are thresholded Gaussian fields; no image and no model was involved.",
+    )
+    static = {layer.name: generator.bits(layer, _STATIC, shift) for layer in generator.static}
+    with TraceWriter(out, network, metadata, static=static) as writer:
+        for index in range(samples):
+            writer.append(
+                Sample(f"synthetic-{seed}-{index}"),
+                {layer.name: generator.bits(layer, index, shift) for layer in generator.sampled},
+            )
+    return Path(out)
+
+
+class _Generator:
+    """Makes the gates of any (layer, sample) again and again from the seed alone."""
+
+    def __init__(self, profile: Profile, network: Network, samples: int, seed: int) -> None:
+        if not 0 <= seed < 1 << 63:
+            raise CgsimError(f"synth: seed must lie between 0 and 2^63 - 1, got {seed}")
+        gated = _gated(network)
+        self.network, self.samples, self.seed = network, samples, seed
+        self.sampled = [layer for layer in gated if layer.gate != "static"]
+        self.static = [layer for layer in gated if layer.gate == "static"]
+        self.correlation = profile.layer_correlation
+        self.index = {layer.name: i for i, layer in enumerate(gated)}
+        self.profiles: dict[str, LayerProfile] = {}
+        self.densities: dict[str, NDArray[np.float64]] = {}
+        for layer, depth in zip(gated, depths(len(gated)), strict=True):
+            channels = grid(layer)[0]
+            found = profile.at(depth, channels)
+            self.profiles[layer.name] = found
+            order = np.random.default_rng([seed, 1, self.index[layer.name]]).permutation(channels)
+            self.densities[layer.name] = np.array(found.densities)[order]
+
+    def bits(self, layer: Layer, sample: int, shift: float) -> NDArray[np.bool_]:
+        """Gates of one sample as bool of the layer's `gate_shape`."""
+        shape, profile = grid(layer), self.profiles[layer.name]
+        seeds = [self.seed, 2, sample + 1, self.index[layer.name]]
+        rng = np.random.default_rng(seeds)
+        of_sample = np.random.default_rng([self.seed, 3, sample + 1]).standard_normal()
+        of_layer = rng.standard_normal()
+        level = math.sqrt(self.correlation) * of_sample + math.sqrt(1 - self.correlation) * of_layer
+        offsets = rng.standard_normal((shape[0], 1, 1))
+        common = gaussian_field(rng, (1, *shape[1:]), profile.common_length, profile.common_power)
+        field = gaussian_field(rng, shape, profile.length, profile.power)
+        rest = max(0.0, 1 - profile.sample_share - profile.channel_share - profile.common_share)
+        field *= math.sqrt(rest)
+        field += math.sqrt(profile.sample_share) * level + math.sqrt(profile.channel_share) * offsets
+        field += math.sqrt(profile.common_share) * common
+        densities = shifted(self.densities[layer.name], shift)
+        limits = upper_threshold(densities)
+        limits[densities <= 0], limits[densities >= 1] = np.inf, -np.inf
+        return np.asarray(field > limits[:, None, None]).reshape(layer.gate_shape)
+
+    def find_shift(self, target: float) -> float:
+        """The shift of log-odds that gives the target: bisection on expected MACs, then on real ones."""
+        everything = {layer.name: 0 for layer in (*self.sampled, *self.static)}
+        least, most = (
+            self._reduction({name: value * gate_count(self.network.by_name[name]) for name in everything})
+            for value in (1, 0)
+        )
+        if not least < target < most:
+            raise CgsimError(
+                f"synth: a FLOP reduction of {target} is out of reach for {self.network.name}: "
+                f"{least:.4g} with all gates on, {most:.4g} with all gates off"
+            )
+        shift = self._bisect(lambda value: self._reduction(self._expected(value)), target, -30, 30, 60)
+        slope = (
+            math.log(self._reduction(self._expected(shift - 0.05)))
+            - math.log(self._reduction(self._expected(shift + 0.05)))
+        ) / 0.1
+        for _ in range(20):
+            real = self._reduction(self._counted(shift))
+            if abs(real / target - 1) <= _TOLERANCE:
+                return round(shift, 9)
+            shift = round(
+                shift + max(-2.0, min(2.0, (math.log(real) - math.log(target)) / max(slope, 1e-6))), 9
+            )
+        raise CgsimError(
+            f"synth: a FLOP reduction of {target} cannot be met with the always-off and always-on channels "
+            f"of this profile and {self.samples} samples; nearest found {real:.4g}"
+        )
+
+    @staticmethod
+    def _bisect(reduction: Any, target: float, low: float, high: float, steps: int) -> float:
+        for _ in range(steps):
+            middle = (low + high) / 2
+            if reduction(middle) > target:
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
+
+    def _expected(self, shift: float) -> dict[str, float]:
+        means = {name: shifted(values, shift).mean() for name, values in self.densities.items()}
+        return {name: mean * gate_count(self.network.by_name[name]) for name, mean in means.items()}
+
+    def _counted(self, shift: float) -> dict[str, float]:
+        counts: dict[str, float] = {}
+        for layer in self.sampled:
+            on = sum(int(self.bits(layer, sample, shift).sum()) for sample in range(self.samples))
+            counts[layer.name] = on / self.samples
+        for layer in self.static:
+            counts[layer.name] = int(self.bits(layer, _STATIC, shift).sum())
+        return counts
+
+    def _reduction(self, on: Mapping[str, float]) -> float:
+        executed = 0.0
+        for layer in self.network.layers:
+            none, one = executed_macs(layer, np.array([0, 1])).tolist()
+            executed += none + (one - none) * on.get(layer.name, 0)
+        return self.network.dense_macs / executed if executed else math.inf
+
+
+def _gated(network: Network) -> list[Layer]:
+    gated = [layer for layer in network.layers if layer.gate != "none"]
+    if not gated:
+        raise CgsimError(f"synth: network {network.name} has no gated layers")
+    return gated
