@@ -1,0 +1,1 @@
+"""Time: the array, the gate unit, the buffers, the DRAM and the pipeline that joins them."""

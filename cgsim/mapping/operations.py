@@ -1,0 +1,56 @@
+"""Which layers the accelerator executes as one operation: residual additions ride on a convolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cgsim.trace.network import Layer, Network
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A layer with the residual additions that the vector unit does on its results before the store.
+
+    `residuals` counts the operands that are read for them; each has the size of the layer's output.
+    """
+
+    layer: Layer
+    fused: tuple[str, ...] = ()
+    residuals: int = 0
+
+    def ungated(self) -> Operation:
+        """The same operation without gates: one path over the whole reduction."""
+        return replace(self, layer=replace(self.layer, gate="none", base_channels=0, base_groups=1))
+
+
+def operations(network: Network) -> tuple[Operation, ...]:
+    """Operations of `network` in execution order.
+
+    An addition is fused into its producer that executes last, if that runs on the array and nobody
+    else reads it: every other operand is then complete, and the sum replaces the producer's output.
+    """
+    order = {layer.name: position for position, layer in enumerate(network.layers)}
+    readers: dict[str, int] = {}
+    for layer in network.layers:
+        for producer in layer.producers:
+            readers[producer] = readers.get(producer, 0) + 1
+
+    host: dict[str, str] = {}  # an addition, and the layer whose results it works on
+    fused: dict[str, list[Layer]] = {}
+    for layer in network.layers:
+        if layer.operator != "add":
+            continue
+        last = max(layer.producers, key=lambda name: order.get(name, -1))
+        target = host.get(last, last)
+        if target in order and network.by_name[target].on_array and readers[last] == 1:
+            host[layer.name] = target
+            fused.setdefault(target, []).append(layer)
+    return tuple(
+        Operation(
+            layer,
+            tuple(add.name for add in fused.get(layer.name, ())),
+            sum(len(add.producers) - 1 for add in fused.get(layer.name, ())),
+        )
+        for layer in network.layers
+        if layer.name not in host
+    )

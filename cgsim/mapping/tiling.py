@@ -1,0 +1,242 @@
+"""Tile sizes and loop order of a layer: enumerated, held against the buffers, chosen by an estimate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from typing import Literal, NoReturn
+
+from cgsim.errors import CgsimError
+from cgsim.hardware import Hardware
+from cgsim.mapping.slots import Slots, slots
+from cgsim.trace.network import Layer
+
+LoopOrder = Literal["weights_outer", "activations_outer", "weights_resident"]
+ACCUMULATOR_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How one layer is cut for the buffers.
+
+    A tile is `tile_rows` x `tile_columns` output pixels times the channels of `tile_folds` column folds.
+
+    loop_order
+        `weights_outer`: the weights of a channel tile stay while all pixel tiles pass; activations are
+        read again for every channel tile. `activations_outer`: the activations of a pixel tile stay
+        while all channel tiles pass; weights are streamed again for every pixel tile, in chunks of
+        `chunk_folds` row folds. `weights_resident`: all weights of the layer stay, and activations too
+        while the channel tiles of a pixel tile pass, so that each is read once.
+    interleaved
+        the base phase of the next tile runs before the conditional phase of this one, which hides the
+        decision and, with `on_demand`, the fetch of conditional data; it holds three tiles at once.
+    """
+
+    tile_rows: int
+    tile_columns: int
+    tile_folds: int
+    chunk_folds: int
+    loop_order: LoopOrder
+    interleaved: bool
+
+    def pixel_tiles(self, layer: Layer) -> int:
+        """Number of pixel tiles."""
+        _, height, width = layer.out_shape
+        return ceil(height / self.tile_rows) * ceil(width / self.tile_columns)
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a tiling needs in each buffer, all its parts together."""
+
+    activation: int
+    weight: int
+    accumulator: int
+    gate: int
+
+
+def patch_size(layer: Layer, rows: int, columns: int) -> int:
+    """Input pixels that `rows` x `columns` output pixels read at most, padding left out."""
+    size = 1
+    for axis, count in enumerate((rows, columns)):
+        span = (count - 1) * layer.stride[axis] + layer.dilation[axis] * (layer.kernel[axis] - 1) + 1
+        size *= min(span, layer.in_shape[1 + axis])
+    return size
+
+
+def whole_layer(layer: Layer, layout: Slots, rows: int) -> Tiling:
+    """The tiling of an accelerator with unlimited buffers: one tile."""
+    _, height, width = layer.out_shape
+    folds = max(ceil(layer.base_reduction / rows), ceil(layer.reduction / rows))
+    return Tiling(height, width, layout.column_folds, folds, "weights_resident", False)
+
+
+def need(layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, residuals: int, gated: bool) -> Need:
+    """Bytes needed in each buffer.
+
+    Double buffering holds two parts of what changes from tile to tile; interleaved execution holds three
+    of activations and accumulators (a tile in its base phase, one that waits for its conditional
+    phase, one that is being loaded or stored) and two of gates.
+    """
+    pixel_tiles = tiling.pixel_tiles(layer)
+    channel_tiles = ceil(layout.column_folds / tiling.tile_folds)
+    tiles = pixel_tiles * channel_tiles
+    depth = 3 if tiling.interleaved else 2 if hardware.buffers.double_buffered else 1
+    pixels = tiling.tile_rows * tiling.tile_columns
+    channels = min(tiling.tile_folds * layout.groups * layout.width, layer.out_channels)
+
+    in_channels = layer.in_shape[0]
+    if tiling.loop_order == "weights_outer":
+        first, end = layout.block_range(0, tiling.tile_folds)
+        groups = ceil(end / layer.base_groups) - first // layer.base_groups
+        in_channels = min(in_channels, layer.in_shape[0] // layer.groups * (groups + (channel_tiles > 1)))
+        activation_parts, weight_parts = min(depth, tiles), min(2 if depth > 1 else 1, channel_tiles)
+        weights = channels * layer.reduction
+    else:
+        activation_parts, weight_parts = min(depth, pixel_tiles), 1
+        weights = layer.out_channels * layer.reduction
+        if tiling.loop_order == "activations_outer":
+            weight_parts = 2 if depth > 1 else 1
+            weights = channels * min(tiling.chunk_folds * hardware.array.rows, layer.reduction)
+    patch = patch_size(layer, tiling.tile_rows, tiling.tile_columns)
+    values = patch * in_channels * activation_parts + pixels * channels * residuals * min(depth, tiles)
+    return Need(
+        activation=(values * layer.activation_bits + 7) // 8,
+        weight=(weights * layer.weight_bits + 7) // 8 * weight_parts,
+        accumulator=pixels * channels * ACCUMULATOR_BYTES * min(depth, tiles),
+        gate=(pixels * channels * (2 if tiling.interleaved else 1) + 7) // 8 if gated else 0,
+    )
+
+
+def choose(layer: Layer, hardware: Hardware, column_groups: int, density: float, residuals: int) -> Tiling:
+    """The tiling of least estimated time, then least traffic, that fits the buffers.
+
+    `density` is the expected share of conditional work (1 for dense execution, whose layer has no
+    conditional path). The estimate serves the choice alone; the engine counts cycles. Raises CgsimError
+    if the smallest tile does not fit, naming each buffer and how much it needs.
+    """
+    anonymous = dataclasses.replace(layer, name="", producers=(), gate_network_macs=0)
+    chosen = _choose(anonymous, hardware, column_groups, round(density, 2), residuals)
+    if chosen is None:
+        _refuse(layer, slots(layer, hardware.array.cols, column_groups), hardware, residuals)
+    return chosen
+
+
+@lru_cache(maxsize=4096)
+def _choose(
+    layer: Layer, hardware: Hardware, column_groups: int, density: float, residuals: int
+) -> Tiling | None:
+    layout = slots(layer, hardware.array.cols, column_groups)
+    gated = layer.conditional_reduction > 0
+    best: tuple[float, int] | None = None
+    chosen = None
+    for tiling in _candidates(layer, layout, hardware, gated):
+        if not _fits(need(layer, layout, hardware, tiling, residuals, gated), hardware):
+            continue
+        cost = _estimate(layer, layout, hardware, tiling, density)
+        if best is None or cost < best:
+            best, chosen = cost, tiling
+    return chosen
+
+
+def _candidates(layer: Layer, layout: Slots, hardware: Hardware, gated: bool) -> Iterator[Tiling]:
+    _, height, width = layer.out_shape
+    shapes = [(rows, width) for rows in _cuts(height)] + [(1, columns) for columns in _cuts(width)[1:]]
+    row_folds = _row_folds(layer, hardware.array.rows)
+    interleavings = (False, True) if gated and hardware.buffers.double_buffered else (False,)
+    for rows, columns in shapes:
+        for folds in _cuts(layout.column_folds):
+            for interleaved in interleavings:
+                yield Tiling(rows, columns, folds, row_folds, "weights_resident", interleaved)
+                yield Tiling(rows, columns, folds, row_folds, "weights_outer", interleaved)
+                chunk = _chunk(layer, layout, hardware, folds, row_folds)
+                yield Tiling(rows, columns, folds, chunk, "activations_outer", interleaved)
+
+
+def _row_folds(layer: Layer, rows: int) -> int:
+    return max(ceil(layer.base_reduction / rows), ceil(layer.conditional_reduction / rows), 1)
+
+
+def _cuts(size: int) -> list[int]:
+    """Sizes that cut `size` into 1, 2, 3 ... nearly equal pieces: few, and none wasteful."""
+    return sorted({ceil(size / pieces) for pieces in (*range(1, 17), 20, 24, 32, 48, 64, 128, size)}, reverse=True)
+
+
+def _chunk(layer: Layer, layout: Slots, hardware: Hardware, folds: int, row_folds: int) -> int:
+    """Row folds per weight chunk: an eighth of the longer phase, which keeps loads and array in step, or
+    less if the buffer wants it."""
+    channels = min(folds * layout.groups * layout.width, layer.out_channels)
+    parts = 2 if hardware.buffers.double_buffered else 1
+    fold_bytes = channels * hardware.array.rows * layer.weight_bits / 8
+    fit = int(hardware.buffers.weight_kib * 1024 / parts / fold_bytes)
+    pieces = max(min(8, row_folds), ceil(row_folds / max(fit, 1)))
+    return ceil(row_folds / pieces)
+
+
+def _fits(needed: Need, hardware: Hardware) -> bool:
+    buffers = hardware.buffers
+    return (
+        needed.activation <= buffers.activation_kib * 1024
+        and needed.weight <= buffers.weight_kib * 1024
+        and needed.accumulator <= buffers.accumulator_kib * 1024
+        and needed.gate <= buffers.gate_kib * 1024
+    )
+
+
+def _estimate(
+    layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, density: float
+) -> tuple[float, int]:
+    """(cycles, bytes), roughly: array and DRAM overlap, the first load and the last store do not."""
+    rows = hardware.array.rows
+    pixels = tiling.tile_rows * tiling.tile_columns
+    pixel_tiles = tiling.pixel_tiles(layer)
+    channel_tiles = ceil(layout.column_folds / tiling.tile_folds)
+    needed = 1 - (1 - density) ** layout.width
+    base_folds = ceil(layer.base_reduction / rows)
+    conditional_folds = ceil(layer.conditional_reduction / rows)
+    fold_cycles = base_folds * max(pixels, rows) + conditional_folds * max(pixels * needed, rows)
+    array = pixel_tiles * layout.column_folds * fold_cycles
+    skew = rows + hardware.array.cols
+    if hardware.array.pipelining != "overlapped":
+        array += pixel_tiles * layout.column_folds * (base_folds + conditional_folds) * (rows + skew)
+    elif conditional_folds and not tiling.interleaved:
+        array += pixel_tiles * channel_tiles * (skew + hardware.gate_unit.compare_latency)
+
+    patch = patch_size(layer, tiling.tile_rows, tiling.tile_columns) * layer.activation_bits / 8
+    weights = layer.out_channels * layer.reduction * layer.weight_bits / 8
+    outputs = layer.out_channels * layer.pixels * layer.activation_bits / 8
+    activations = patch * layer.in_shape[0] * pixel_tiles
+    if tiling.loop_order == "weights_outer":
+        activations *= channel_tiles / max(1, min(layer.groups, channel_tiles))
+    elif tiling.loop_order == "activations_outer":
+        weights *= pixel_tiles
+    traffic = weights + activations + outputs
+    rate = float(hardware.dram.bytes_per_cycle)
+    tiles = pixel_tiles * channel_tiles
+    chunks = ceil(base_folds / tiling.chunk_folds) + ceil(conditional_folds / tiling.chunk_folds)
+    parts = tiles if tiling.loop_order == "activations_outer" else channel_tiles
+    first = (patch * layer.in_shape[0] + weights / parts / chunks) / rate
+    exposed = first + outputs / tiles / rate + hardware.dram.latency_cycles
+    if conditional_folds and hardware.dma.conditional_fetch == "on_demand" and not tiling.interleaved:
+        late = weights * layer.conditional_reduction / layer.reduction  # fetched while the array waits
+        exposed += late / rate + parts * hardware.dram.latency_cycles
+    if not hardware.buffers.double_buffered:
+        return array + traffic / rate + tiles * hardware.dram.latency_cycles, int(traffic)
+    return max(array, traffic / rate) + exposed, int(traffic)
+
+
+def _refuse(layer: Layer, layout: Slots, hardware: Hardware, residuals: int) -> NoReturn:
+    smallest = Tiling(1, 1, 1, 1, "activations_outer", False)
+    needed = need(layer, layout, hardware, smallest, residuals, layer.conditional_reduction > 0)
+    short = []
+    for buffer in ("activation", "weight", "accumulator", "gate"):
+        kib = getattr(hardware.buffers, f"{buffer}_kib")
+        wanted = getattr(needed, buffer)
+        if wanted > kib * 1024:
+            short.append(f"buffers.{buffer}_kib needs {ceil(wanted / 1024 * 100) / 100:g}, has {kib:g}")
+    raise CgsimError(
+        f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one pixel: " + "; ".join(short)
+    )
