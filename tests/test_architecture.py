@@ -39,7 +39,7 @@ LIBRARIES: dict[str, set[str]] = {
     "PIL": {"models"},
     "matplotlib": {"results"},
     "pydantic": {"hardware"},
-    "yaml": {"hardware"},
+    "yaml": {"hardware", "models", "commands"},
 }
 # part -> libraries that it must never import: time knows no files, tables or plots.
 BARRED: dict[str, set[str]] = {

@@ -255,6 +255,20 @@ class Hardware(Section):
         """Return the configuration as nested dicts of plain values (what a hardware file holds)."""
         return self.model_dump(mode="json")
 
+    def get(self, key: str) -> Any:
+        """Return the value of a dotted key, such as `array.rows`.
+
+        Raises:
+            CgsimError: unknown key (with the nearest valid one).
+        """
+        from cgsim.hardware.messages import check_key
+
+        check_key(type(self), key, f"hardware {self.name!r}")
+        value: Any = self
+        for part in key.split("."):
+            value = getattr(value, part)
+        return value
+
     @classmethod
     def from_dict(cls, values: Any, source: str = "hardware") -> Hardware:
         """Validate nested dicts. `source` (usually a file name) starts every message.

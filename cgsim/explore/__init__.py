@@ -1,0 +1,20 @@
+"""Many runs: grids of hardware keys over traces, on the processes of this machine."""
+
+from cgsim.explore.executors import Executor, ProcessExecutor, SerialExecutor
+from cgsim.explore.grid import Point, grid_points
+from cgsim.explore.sweep import PARQUET_FILE, PROVENANCE_FILE, sweep
+from cgsim.explore.tasks import Outcome, Task, run_task
+
+__all__ = [
+    "PARQUET_FILE",
+    "PROVENANCE_FILE",
+    "Executor",
+    "Outcome",
+    "Point",
+    "ProcessExecutor",
+    "SerialExecutor",
+    "Task",
+    "grid_points",
+    "run_task",
+    "sweep",
+]

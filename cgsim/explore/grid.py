@@ -1,0 +1,78 @@
+"""A grid of hardware keys becomes a list of accelerators, all of them valid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cgsim.errors import CgsimError
+from cgsim.hardware import Hardware
+
+MOST_POINTS = 1_000_000
+_MOST_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Point:
+    """One accelerator of a grid, with the values of the grid's keys that made it."""
+
+    settings: dict[str, Any]
+    hardware: Hardware
+
+    def __str__(self) -> str:
+        """`array.rows=8, array.cols=16`."""
+        return describe(self.settings) or self.hardware.name
+
+
+def grid_points(hardware: Hardware, grid: Mapping[str, Any]) -> list[Point]:
+    """Return every combination of the values of `grid` (dotted key: values), the last key fastest.
+
+    A single value stands for a list of one. An empty grid is the hardware as it is. The settings of a point
+    hold the values as the configuration holds them (a clock of 800 is 800.0).
+
+    Raises:
+        CgsimError: unknown key, no values, a value that comes twice, or combinations that are refused; these
+            are all listed, before anything runs.
+    """
+    axes = {key: _values(key, values) for key, values in grid.items()}
+    count = math.prod(len(values) for values in axes.values())
+    if count > MOST_POINTS:
+        raise CgsimError(f"sweep: the grid has {count} points, at most {MOST_POINTS} are taken")
+    points: list[Point] = []
+    refused: list[str] = []
+    for combination in itertools.product(*axes.values()):
+        settings = dict(zip(axes, combination, strict=True))
+        try:
+            changed = hardware.override(settings)
+        except CgsimError as error:
+            reason = str(error).removeprefix(f"hardware {hardware.name!r}: ")
+            refused.append(f"at {describe(settings)}: {reason}")
+        else:
+            points.append(Point({key: changed.get(key) for key in axes}, changed))
+    if refused:
+        rest = len(refused) - _MOST_SHOWN
+        more = f"; and {rest} more" if rest > 0 else ""
+        raise CgsimError(
+            f"sweep: {len(refused)} of {count} points are refused: {'; '.join(refused[:_MOST_SHOWN])}{more}"
+        )
+    return points
+
+
+def describe(settings: Mapping[str, Any]) -> str:
+    """Return settings as a user writes them: `array.rows=8, array.cols=16`."""
+    return ", ".join(f"{key}={value}" for key, value in settings.items())
+
+
+def _values(key: str, values: Any) -> list[Any]:
+    """Return the values of one axis as a list; refuse an empty one and values that come twice."""
+    one = isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable)
+    found = [values] if one else list(values)
+    if not found:
+        raise CgsimError(f"sweep: {key}: expected at least one value")
+    for position, value in enumerate(found):
+        if any(value is earlier or value == earlier for earlier in found[:position]):
+            raise CgsimError(f"sweep: {key}: {value!r} is there twice")
+    return found
