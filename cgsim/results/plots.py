@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cgsim.engine.columns import MODES, PHASES, STALLS
+from cgsim.errors import CgsimError
 from cgsim.results import labels, style
 from cgsim.results.sweep_plots import speedup_vs_array
 from cgsim.results.tables import compact, shorten
@@ -64,12 +65,14 @@ def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
 
     Only layers with MACs are drawn. Small grey points are the samples (whole network). Labelled are the
     total and the layers that matter most: the largest shares of MACs and of dense cycles lost to the ideal.
-    Raises CgsimError if `path` is not png, svg or pdf, or cannot be written.
+    Raises CgsimError if no layer has MACs, or if `path` is not png, svg or pdf, or cannot be written.
     """
     layers, samples, total = run.by_layer(), run.by_sample(), run.summary()
     drawn = (
         (layers["dense_macs"] > 0) & np.isfinite(layers["flop_reduction"]) & np.isfinite(layers["speedup"])
     )
+    if not drawn.any():
+        raise CgsimError("plot: no layer with MACs, there is no FLOP reduction to draw")
     x, y = layers["flop_reduction"][drawn], layers["speedup"][drawn]
     share = layers["dense_macs"][drawn] / max(layers["dense_macs"].sum(), 1)
     figure = style.Plot(*_SIZE)

@@ -43,7 +43,13 @@ def speedup_vs_array(
         for number, variant in enumerate(variants):
             points = [record for record in own if _variant(record, others) == variant]
             label = ", ".join(
-                [trace, *(f"{key} {value}" for key, value in zip(others, variant, strict=True))]
+                [
+                    trace,
+                    *(
+                        f"{key.rpartition('.')[2]} {value}"
+                        for key, value in zip(others, variant, strict=True)
+                    ),
+                ]
             )
             _line(axes, points, at, colour, style.MARKERS[(index + number) % len(style.MARKERS)],
                   _LINE_STYLES[number % len(_LINE_STYLES)], label)  # fmt: skip

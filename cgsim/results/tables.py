@@ -12,7 +12,7 @@ from cgsim.errors import CgsimError
 if TYPE_CHECKING:
     from cgsim.results.run import Run
 
-MIN_WIDTH = 72
+MIN_WIDTH = 76
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 # name, heading (two lines), width; the layer's column takes what is left.
@@ -74,7 +74,7 @@ def shorten(name: str, width: int) -> str:
 def run_table(run: Run, width: int = 80) -> str:
     """Return the table of a run: origin, one line per layer (per image), total, latency, where cycles go.
 
-    Raises CgsimError if `width` is below 72.
+    Raises CgsimError if `width` is below 76.
     """
     if width < MIN_WIDTH:
         raise CgsimError(f"table: width {width} is too small, expected {MIN_WIDTH} or more")

@@ -1,0 +1,92 @@
+"""The command `cgsim`: finds the command asked for and tells bad input in one line.
+
+The commands themselves are in `cgsim/commands/`, one file for each group. Nothing heavy is imported before a
+command runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cgsim import __version__
+from cgsim.commands import hardware, models, simulate, sweep, trace
+from cgsim.commands.parser import Parser
+from cgsim.errors import CgsimError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+TERMINATED = 143
+BROKEN_PIPE = 141
+
+
+def build_parser() -> Parser:
+    """Return the parser of every command."""
+    parser = Parser(
+        prog="cgsim",
+        description="What does a gated CNN really gain on real hardware? cgsim replays the gates that\n"
+        "a trained model produced, image by image, on a cycle-level accelerator model,\n"
+        "gated and dense side by side.",
+        epilog="example:\n"
+        "  cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm\n"
+        "\n"
+        "cgsim COMMAND --help tells more. Every command takes --json.",
+    )
+    parser.add_argument("--version", action="version", version=f"cgsim {__version__}")
+    commands = parser.commands()
+    for module in (models, simulate, sweep, trace, hardware):
+        module.add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    0: done. 2: bad input, told in one line on stderr. 130: interrupted. 141: the reader of stdout is gone.
+    """
+    if argv is None:
+        argv = sys.argv[1:]
+        signal.signal(signal.SIGTERM, _terminate)
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # tables have × and ─, which some terminals do not know
+                stream.reconfigure(errors="replace")
+    try:
+        arguments = build_parser().parse_args(list(argv))
+        arguments.argv = list(argv)
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except CgsimError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("cgsim: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain again when it flushes stdout on its way out.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except MemoryError as error:
+        return _fail(f"out of memory{f': {error}' if str(error) else ''}")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    return 0
+
+
+def _fail(message: str) -> int:
+    with contextlib.suppress(BrokenPipeError):
+        print(f"cgsim: error: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _terminate(*_: Any) -> None:
+    """Leave through every `finally`, so that no temporary file stays behind."""
+    raise SystemExit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""`cgsim train` and `cgsim record`: the only commands that need torch."""
+
+from __future__ import annotations
+
+import argparse
+
+from cgsim.commands.parser import Parser, add_command, interactive, natural, positive, print_json
+from cgsim.errors import CgsimError
+
+
+def add(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the commands."""
+    train = add_command(
+        commands,
+        "train",
+        run_train,
+        "train a gated (or ungated) network",
+        "Train a network and write checkpoint, configuration and history into a folder.\n"
+        "An interrupted training goes on with --resume.",
+        "cgsim train --method cgnet --network resnet20 --data PATH -o runs/cgnet",
+    )
+    train.add_argument("--method", default="cgnet", metavar="NAME", help="gating: cgnet (default), or none")
+    train.add_argument("--network", default="resnet20", metavar="NAME", help="default resnet20")
+    train.add_argument("--data", required=True, metavar="PATH", help="CIFAR-10 or Fashion-MNIST folder")
+    train.add_argument("-o", "--output", required=True, metavar="RUN", help="folder for the trained model")
+    train.add_argument(
+        "--recipe", default="short", metavar="NAME", help="training recipe, or a YAML file (default short)"
+    )
+    train.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's epochs")
+    train.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
+    train.add_argument("--threads", type=positive, metavar="N", help="CPU threads of torch")
+    train.add_argument("--precision", choices=("float32", "bfloat16"), help="of the forward pass")
+    train.add_argument("--teacher", metavar="RUN", help="ungated model to distil from")
+    train.add_argument("--target", type=float, metavar="T", help="CGNet: target threshold")
+    train.add_argument(
+        "--partitions", type=positive, metavar="P", help="CGNet: base path is 1/P of the inputs"
+    )
+    train.add_argument("--limit", type=positive, metavar="N", help="only the first N training images")
+    train.add_argument("--resume", action="store_true", help="go on with an interrupted training")
+    record = add_command(
+        commands,
+        "record",
+        run_record,
+        "record the gates of a trained model into a trace",
+        "Run a trained model on test images and stream its gates into a trace. Accuracy is\n"
+        "that of the whole test set.",
+        "cgsim record runs/cgnet --data PATH --samples 64 -o cgnet.trace.parquet",
+    )
+    record.add_argument("run_dir", metavar="RUN", help="folder that cgsim train wrote")
+    record.add_argument("--data", required=True, metavar="PATH", help="the data set of the training")
+    record.add_argument("--samples", type=positive, default=64, metavar="N", help="test images (default 64)")
+    record.add_argument("-o", "--output", required=True, metavar="TRACE", help="trace to write")
+    record.add_argument("--ungated", metavar="RUN", help="the ungated model, for its accuracy")
+    record.add_argument(
+        "--no-verify", action="store_true", help="do not recompute the layers with the recorded gates"
+    )
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    """Train; one line for each epoch."""
+    _need_torch()
+    from cgsim.models import train_command
+
+    keys = "method network data output recipe epochs seed threads precision teacher target partitions limit"
+    options = {key: getattr(arguments, key) for key in [*keys.split(), "resume"]}
+    result = train_command(**options, progress=not arguments.json)
+    if arguments.json:
+        print_json(result)
+        return
+    told = f"accuracy {100 * result['accuracy']:.2f} %"
+    if result.get("flop_reduction"):
+        told += f", FLOP reduction {result['flop_reduction']:.2f}"
+    print(f"{result['run']}: {told}")
+
+
+def run_record(arguments: argparse.Namespace) -> None:
+    """Record a trace."""
+    _need_torch()
+    from cgsim.models import record_command
+
+    result = record_command(
+        arguments.run_dir,
+        data=arguments.data,
+        samples=arguments.samples,
+        output=arguments.output,
+        ungated=arguments.ungated,
+        verify=not arguments.no_verify,
+        progress=interactive() and not arguments.json,
+    )
+    if arguments.json:
+        print_json(result)
+        return
+    told = [f"{result['samples']} samples"]
+    for name, key in (("accuracy", "accuracy_gated"), ("ungated", "accuracy_ungated")):
+        if result.get(key) is not None:
+            told.append(f"{name} {100 * result[key]:.2f} %")
+    if result.get("flop_reduction"):
+        told.append(f"FLOP reduction {result['flop_reduction']:.2f}")
+    print(f"{result['trace']}: {', '.join(told)}")
+
+
+def _need_torch() -> None:
+    import importlib.util
+
+    for name in ("torch", "safetensors"):
+        if importlib.util.find_spec(name) is None:
+            raise CgsimError(
+                f"{name} is not installed; training and recording need: pip install 'cgsim[models]'"
+            )

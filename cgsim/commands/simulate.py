@@ -1,0 +1,94 @@
+"""`cgsim simulate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cgsim.commands.parser import (
+    Parser,
+    add_command,
+    add_hardware,
+    command_line,
+    interactive,
+    positive,
+    print_json,
+    single_settings,
+)
+
+if TYPE_CHECKING:
+    from cgsim.results import Run
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def add(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "simulate",
+        run,
+        "replay a trace on an accelerator, gated and dense",
+        "Replay the gates of a trace on an accelerator, gated and dense side by side.\n"
+        "Prints a table per layer and in total; writes layers.parquet (every sample and\n"
+        "layer), summary.json and report.md, and with --plot the plots.",
+        "cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm \\\n"
+        "    --set array.rows=16 --plot -o out/resnet20",
+    )
+    parser.add_argument("trace", metavar="TRACE", help="trace file (*.trace.parquet)")
+    add_hardware(parser, "replace one value of the hardware, such as array.rows=16; may be repeated")
+    parser.add_argument("--samples", type=positive, metavar="N", help="only the first N samples")
+    parser.add_argument("--check", action="store_true", help="check that cycles, MACs and bytes add up")
+    parser.add_argument("--plot", action="store_true", help="draw speedup_vs_flops and cycles")
+    parser.add_argument(
+        "--plot-format", choices=FORMATS, default="png", help="format of the plots: png (default), svg or pdf"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR",
+        help="folder to write to; default out/TRACE-HARDWARE, with --json none",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Simulate, write, print."""
+    overrides = single_settings(arguments.settings, "a list makes a sweep: use cgsim sweep")
+    import cgsim
+
+    trace = cgsim.load_trace(arguments.trace)
+    hardware = cgsim.load_hardware(arguments.hardware, overrides)
+    result = cgsim.simulate(
+        trace, hardware, samples=arguments.samples, check=arguments.check, progress=interactive()
+    )
+    result.provenance["command"] = command_line(arguments)
+    folder = _folder(arguments, result)
+    written = _write(result, folder, arguments) if folder is not None else []
+    if arguments.json:
+        print_json(result.to_json())
+        return
+    print(result.table())
+    if folder is not None:
+        print(f"\nwritten to {folder}: {', '.join(written)}")
+
+
+def _folder(arguments: argparse.Namespace, result: Run) -> Path | None:
+    if arguments.output is not None:
+        return Path(arguments.output)
+    if arguments.json and not arguments.plot:
+        return None
+    origin: dict[str, Any] = result.provenance
+    return Path("out") / f"{origin['trace']['name']}-{origin['hardware']['name']}"
+
+
+def _write(result: Run, folder: Path, arguments: argparse.Namespace) -> list[str]:
+    from cgsim.results.report import report
+    from cgsim.results.run import LAYERS_FILE, SUMMARY_FILE
+
+    plots: list[str] = []
+    if arguments.plot:
+        for name in ("speedup_vs_flops", "cycles"):
+            plots.append(f"{name}.{arguments.plot_format}")
+            getattr(result.plot, name)(folder / plots[-1])
+    result.save(folder)
+    report(result, folder / "report.md", plots)
+    return [LAYERS_FILE, SUMMARY_FILE, "report.md", *plots]

@@ -1,0 +1,66 @@
+"""Plain text tables of 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cgsim.commands.parser import WIDTH
+
+
+def columns(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str], text: Sequence[str] = ()) -> str:
+    """Return rows as aligned columns; `heads` maps key to heading, at most two lines divided by a newline.
+
+    Keys in `text` are left-aligned and shortened in the middle until the table fits.
+    """
+    from cgsim.results.tables import shorten
+
+    cells = {key: [_cell(row.get(key)) for row in rows] for key in heads}
+    upper, lower = {}, {}
+    for key, head in heads.items():
+        above, newline, below = head.partition("\n")
+        upper[key], lower[key] = (above, below) if newline else ("", above)
+    width = {key: max(map(len, [upper[key], lower[key], *cells[key]])) for key in heads}
+    over = sum(width.values()) + 2 * (len(width) - 1) - (WIDTH - 1)
+    for key in text:
+        less = min(max(over, 0), max(width[key] - 10, 0))
+        width[key] -= less
+        over -= less
+    table = [upper, lower, *({key: cells[key][i] for key in heads} for i in range(len(rows)))]
+    lines = []
+    for row in table:
+        parts = (
+            shorten(row[key], width[key]).ljust(width[key]) if key in text else row[key].rjust(width[key])
+            for key in heads
+        )
+        lines.append("  ".join(parts).rstrip())
+    lines.insert(2, "─" * (sum(width.values()) + 2 * (len(width) - 1)))
+    return "\n".join(line for i, line in enumerate(lines) if i or line)
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Return `key  value` lines; values are wrapped to the width, empty ones are left out."""
+    import textwrap
+
+    shown = {key: _cell(value) for key, value in values.items() if value not in (None, "", {}, [])}
+    width = max((len(key) for key in shown), default=0) + 2
+    lines = []
+    for key, value in shown.items():
+        wrapped = textwrap.wrap(value, WIDTH - 1 - width, break_on_hyphens=False) or [""]
+        lines += [(key if i == 0 else "").ljust(width) + line for i, line in enumerate(wrapped)]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return "-"
+        return f"{value:.3f}" if abs(value) < 1 else f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return " × ".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgsim.errors import CgsimError
+from cgsim.results.tables import compact, percent, ratio_text, shorten
+from tests.results.conftest import make_columns
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (7, "7"), (999, "999"), (1000, "1.00k"), (12345, "12.3k"), (999_499, "999k"),
+     (999_500, "1.00M"), (12_300_000, "12.3M"), (5e9, "5.00G"), (math.nan, "-"), (math.inf, "inf")],
+)  # fmt: skip
+def test_compact(value, text):
+    assert compact(value) == text
+
+
+@given(st.integers(0, 10**18))
+def test_compact_is_short_and_right(value):
+    text = compact(value)
+    assert len(text) <= 5
+    scale = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+    number = float(text[:-1]) * scale[text[-1]] if text[-1] in scale else float(text)
+    assert number == pytest.approx(value, rel=6e-3)
+
+
+@given(st.text(min_size=1, max_size=60), st.integers(3, 30))
+def test_shorten_keeps_both_ends(name, width):
+    short = shorten(name, width)
+    assert len(short) <= max(width, 3)
+    assert short == name or (short[0] == name[0] and short[-1] == name[-1] and "…" in short)
+
+
+def test_table_fits_80_columns_and_names_every_layer(run):
+    table = run.table()
+    assert max(map(len, table.splitlines())) <= 80
+    for name in ("conv1", "layer3.2.conv2", "pool", "fc", "total"):
+        assert any(line.startswith(name) for line in table.splitlines()), name
+    for word in (
+        "dense",
+        "gated",
+        "speed-",
+        "FLOP",
+        "effi-",
+        "off-chip",
+        "utilization",
+        "latency",
+        "accuracy",
+    ):
+        assert word in table
+
+
+def test_long_names_are_shortened_in_the_middle(make_run):
+    names = [f"backbone.stage{i}.block.residual_branch.convolution_{i}" for i in range(3)]
+    table = make_run(make_columns(names, 2)).table()
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" in table
+    assert "tion_2" in table
+
+
+@pytest.mark.parametrize("width", [76, 80, 120])
+def test_table_fits_any_width(make_run, width):
+    names = [f"backbone.stage{i}.block.residual_branch.convolution_{i}" for i in range(3)]
+    table = make_run(make_columns(names, 2)).table(width)
+    assert max(map(len, table.splitlines())) <= width
+
+
+def test_too_narrow_a_table_is_refused(run):
+    with pytest.raises(CgsimError, match=r"^table: width 40 is too small, expected 76 or more$"):
+        run.table(40)
+
+
+def test_huge_figures_fit(make_run):
+    data = make_columns(["conv"], 1)
+    for name in data:
+        if name.endswith(("_cycles", "_bytes", "_macs")):
+            data[name] = data[name] * 10**10
+    assert max(map(len, make_run(data).table().splitlines())) <= 80
+
+
+def test_total_line_holds_the_totals(run):
+    total = run.summary()
+    line = next(line for line in run.table().splitlines() if line.startswith("total"))
+    assert line.split() == [
+        "total",
+        compact(total["dense_cycles"] / 3),
+        compact(total["gated_cycles"] / 3),
+        ratio_text(total["speedup"]),
+        ratio_text(total["flop_reduction"]),
+        ratio_text(total["efficiency"]),
+        compact(total["dense_offchip_bytes"] / 3),
+        compact(total["gated_offchip_bytes"] / 3),
+        percent(total["dense_utilization"]),
+        percent(total["utilization"]),
+    ]
+
+
+def test_run_prints_itself(run):
+    assert str(run) == run.table()
+    assert repr(run).startswith("Run('resnet20-cgnet' on 'asic-28nm': 3 images, speedup ")
