@@ -1,0 +1,60 @@
+"""Everything PyTorch: gated layers, networks, data sets, training, and recording gates into a trace.
+
+Names are loaded on first use; `import cgsim.models` alone does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cgsim.models.commands import evaluate_command as evaluate_command
+    from cgsim.models.commands import record_command as record_command
+    from cgsim.models.commands import train_command as train_command
+    from cgsim.models.data import Dataset as Dataset
+    from cgsim.models.data import ImageSet as ImageSet
+    from cgsim.models.data import load_dataset as load_dataset
+    from cgsim.models.evaluation import Evaluation as Evaluation
+    from cgsim.models.evaluation import Normalize as Normalize
+    from cgsim.models.evaluation import evaluate as evaluate
+    from cgsim.models.graph import derive_network as derive_network
+    from cgsim.models.layers import CGConv2d as CGConv2d
+    from cgsim.models.layers import threshold_loss as threshold_loss
+    from cgsim.models.networks import build_network as build_network
+    from cgsim.models.recipe import Recipe as Recipe
+    from cgsim.models.recipe import available_recipes as available_recipes
+    from cgsim.models.recipe import load_recipe as load_recipe
+    from cgsim.models.recording import record as record
+    from cgsim.models.registry import register as register
+    from cgsim.models.training import TrainResult as TrainResult
+    from cgsim.models.training import load_model as load_model
+    from cgsim.models.training import train as train
+
+_MODULES = {
+    "commands": ("evaluate_command", "record_command", "train_command"),
+    "data": ("Dataset", "ImageSet", "load_dataset"),
+    "evaluation": ("Evaluation", "Normalize", "evaluate"),
+    "graph": ("derive_network",),
+    "layers": ("CGConv2d", "threshold_loss"),
+    "networks": ("build_network",),
+    "recipe": ("Recipe", "available_recipes", "load_recipe"),
+    "recording": ("record",),
+    "registry": ("register",),
+    "training": ("TrainResult", "load_model", "train"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [*sorted(_HOME)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,145 @@
+"""Accuracy, and what the gates save: one pass over a data set at inference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cgsim.errors import CgsimError
+from cgsim.models import registry
+from cgsim.models.data import ImageSet
+from cgsim.trace.macs import executed_macs
+from cgsim.trace.network import Network
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`accuracy` in 0..1, mean cross entropy `loss`, dense over executed MACs, share of on gates by layer."""
+
+    accuracy: float
+    loss: float
+    flop_reduction: float
+    density: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Images uint8 [B, C, H, W] -> float32: divided by 255, minus `mean`, over `deviation` per channel."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def __call__(self, images: np.ndarray | Tensor) -> Tensor:
+        """Normalised float32 tensor of the images."""
+        x = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+        scale = torch.tensor([1 / (255 * value) for value in self.deviation], device=x.device)
+        shift = torch.tensor([m / d for m, d in zip(self.mean, self.deviation, strict=True)], device=x.device)
+        return x.float().mul_(scale[:, None, None]).sub_(shift[:, None, None])
+
+
+class GateTap:
+    """Reads the gates of every registered module during forward passes; a context manager.
+
+    After each forward pass `gates` maps each layer's name to its bool tensor, shaped as `register` says;
+    `inputs` and `outputs` hold the tensors of that call, if `keep` asks for them.
+    """
+
+    def __init__(self, model: nn.Module, keep: bool = False) -> None:
+        self._modules = registry.gating_modules(model)
+        self._handles: list[Any] = []
+        self.keep = keep
+        self.gates: dict[str, Tensor] = {}
+        self.inputs: dict[str, tuple[Any, ...]] = {}
+        self.outputs: dict[str, Tensor] = {}
+
+    def __enter__(self) -> GateTap:
+        """Put a hook on each gating module."""
+        for name, module in self._modules.items():
+            self._handles.append(module.register_forward_hook(self._hook(name)))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Take the hooks off again."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def clear(self) -> None:
+        """Forget the last forward pass."""
+        self.gates.clear()
+        self.inputs.clear()
+        self.outputs.clear()
+
+    def _hook(self, name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            if name in self.gates:
+                raise CgsimError(
+                    f"layer {name!r}: called twice in one forward pass; a trace needs one layer each"
+                )
+            entry = registry.registration(module)
+            assert entry is not None
+            self.gates[name] = entry.gates_fn(module, inputs, output) != 0
+            if self.keep:
+                self.inputs[name], self.outputs[name] = inputs, output
+
+        return hook
+
+
+def total_executed_macs(network: Network, on: dict[str, float], samples: int) -> float:
+    """MACs of `samples` samples when layer l had on[l] gates on, summed over them (static: per sample)."""
+    total = 0.0
+    for layer in network.layers:
+        none, one = (int(value) for value in executed_macs(layer, np.array([0, 1])))
+        count = on.get(layer.name, 0.0) * (samples if layer.gate == "static" else 1)
+        total += samples * none + (one - none) * count
+    return total
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    data: ImageSet,
+    normalize: Normalize,
+    network: Network,
+    batch_size: int = 250,
+    device: str = "cpu",
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate a model in float32 on all images of `data`; `network` is what `derive_network` returned."""
+    from tqdm import tqdm
+
+    was_training = model.training
+    model.eval()
+    correct, loss = 0, 0.0
+    on: dict[str, float] = {}
+    try:
+        with GateTap(model) as tap:
+            steps = range(0, len(data), batch_size)
+            for start in tqdm(steps, "evaluating", leave=False, disable=not progress):
+                x = normalize(data.images[start : start + batch_size]).to(device)
+                labels = torch.as_tensor(data.labels[start : start + batch_size]).to(device)
+                tap.clear()
+                logits = model(x.contiguous(memory_format=torch.channels_last))
+                correct += int((logits.argmax(1) == labels).sum())
+                loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+                for name, gates in tap.gates.items():
+                    static = network.by_name[name].gate == "static"
+                    on[name] = float(gates.sum()) + (0 if static else on.get(name, 0.0))
+    finally:
+        model.train(was_training)
+    samples = len(data)
+    density = {}
+    for name, count in on.items():
+        layer = network.by_name[name]
+        bits = int(np.prod(layer.gate_shape)) * (1 if layer.gate == "static" else samples)
+        density[name] = count / bits
+    return Evaluation(
+        correct / samples,
+        loss / samples,
+        samples * network.dense_macs / total_executed_macs(network, on, samples),
+        density,
+    )

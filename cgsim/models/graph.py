@@ -1,0 +1,319 @@
+"""From a PyTorch model to cgsim's Network: one traced forward pass finds layers, shapes and producers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from cgsim.errors import CgsimError
+from cgsim.models import registry
+from cgsim.trace.network import INPUT, Layer, Network
+
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+# fmt: off
+_KEEPS_LAYOUT = frozenset((
+    "relu", "relu_", "relu6", "hardtanh", "hardtanh_", "leaky_relu", "elu", "gelu", "silu", "mish",
+    "hardswish", "hardsigmoid", "sigmoid", "tanh", "softmax", "log_softmax", "dropout",
+    "feature_dropout", "alpha_dropout", "batch_norm", "instance_norm", "group_norm", "layer_norm",
+    "clone", "contiguous", "detach", "to", "float", "half", "bfloat16", "double", "requires_grad_",
+    "neg", "abs", "exp", "clamp", "clamp_", "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_",
+    "true_divide", "__add__", "__radd__", "__iadd__", "__sub__", "__isub__", "__mul__", "__rmul__",
+    "__imul__", "__truediv__", "__itruediv__",
+))
+# fmt: on
+_ADDS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
+_RESHAPES = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "view_as", "reshape_as"))
+_GLOBAL_POOLS = frozenset(("adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax"))
+_PLAIN_POOLS = frozenset(("max_pool2d", "avg_pool2d", "boolean_dispatch"))
+
+Shape = tuple[int, int, int]
+
+
+def derive_network(model: nn.Module, sample_shape: tuple[int, int, int], name: str) -> Network:
+    """The Network of a model for inputs of `sample_shape` (channels, height, width).
+
+    Runs one forward pass at inference on zeros. nn.Conv2d, nn.Linear, pools, registered gating modules
+    and residual additions become layers; batch norms, activations, dropout and flattening belong to the
+    layer before them. Raises CgsimError, naming the place, where the model does something that a trace
+    cannot express (a concatenation, a reordering of channels, a functional convolution, ...).
+    """
+    tracer = _Tracer(model)
+    was_training = model.training
+    parameter = next(model.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    x = torch.zeros(1, *sample_shape, device=device)
+    try:
+        model.eval()
+        with torch.no_grad(), tracer:
+            tracer.tag(x, INPUT)
+            model(x)
+    finally:
+        tracer.remove()
+        model.train(was_training)
+    if not tracer.layers:
+        raise CgsimError(
+            f"network {name!r}: the model called no convolution or linear layer that can be traced"
+        )
+    return Network(name, tuple(tracer.layers))
+
+
+class _Tracer(TorchFunctionMode):
+    """Tags each tensor of a forward pass with the layer that made it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.layers: list[Layer] = []
+        self._tags: dict[int, tuple[Tensor, str]] = {}
+        self._stack: list[str] = []
+        self._leaf: list[Callable[..., None]] = []
+        self._names: set[str] = set()
+        self._handles: list[Any] = []
+        outer = ""
+        for name, module in model.named_modules():
+            if outer and name.startswith(outer):
+                continue
+            make = self._leaf_maker(module)
+            if make is not None:
+                outer = name + "."
+            self._handles.append(module.register_forward_pre_hook(self._enter(name, make is not None)))
+            self._handles.append(module.register_forward_hook(self._leave(name, make), always_call=True))
+
+    def remove(self) -> None:
+        """Take the hooks off the model."""
+        for handle in self._handles:
+            handle.remove()
+
+    def tag(self, tensor: Tensor, producer: str) -> None:
+        """Say which layer made a tensor; keeps it alive so that its identity stays its own."""
+        self._tags[id(tensor)] = (tensor, producer)
+
+    def _tag_of(self, value: Any) -> str | None:
+        found = self._tags.get(id(value))
+        return found[1] if found is not None else None
+
+    def _enter(self, name: str, leaf: bool) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any) -> None:
+            self._stack.append(name)
+            if leaf:
+                self._inside += 1
+
+        return hook
+
+    _inside = 0
+
+    def _leave(self, name: str, make: Callable[..., Layer] | None) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            self._stack.pop()
+            if make is None:
+                return
+            self._inside -= 1
+            if output is None:
+                return
+            if not isinstance(output, Tensor):
+                raise CgsimError(f"module {name!r}: returns {type(output).__name__}, expected one tensor")
+            with torch._C.DisableTorchFunction():
+                source = self._tag_of(inputs[0]) if inputs else None
+                if source is None:
+                    raise CgsimError(f"module {name!r}: cannot tell which layer made its input")
+                self._append(make(module, self._free_name(name), inputs[0], output, source), output)
+
+        return hook
+
+    def _append(self, layer: Layer, output: Tensor) -> None:
+        self.layers.append(layer)
+        self.tag(output, layer.name)
+
+    def _free_name(self, wanted: str) -> str:
+        name, count = wanted or "layer", 1
+        while name in self._names:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._names.add(name)
+        return name
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run `func`, then tag what it returns, or add a layer for it."""
+        kwargs = kwargs or {}
+        if self._inside:
+            return func(*args, **kwargs)
+        tensors = [value for value in _flatten((args, kwargs)) if isinstance(value, Tensor)]
+        shapes = [tuple(value.shape) for value in tensors]
+        sources = [self._tag_of(value) for value in tensors]
+        output = func(*args, **kwargs)
+        if not isinstance(output, Tensor | tuple | list) or not any(sources):
+            return output
+        name = getattr(func, "__name__", "") or (resolve_name(func) or "function").rsplit(".", 1)[-1]
+        if name == "__get__" or not any(isinstance(value, Tensor) for value in _flatten(output)):
+            return output
+        if not isinstance(output, Tensor):
+            raise self._refusal(name)
+        tagged = [
+            (tensor, tag, shape) for tensor, tag, shape in zip(tensors, sources, shapes, strict=True) if tag
+        ]
+        self._record(name, tagged, output, args, kwargs)
+        return output
+
+    def _record(self, name: str, tagged: list[Any], output: Tensor, args: Any, kwargs: Any) -> None:
+        _tensor, producer, shape = tagged[0]
+        out = tuple(output.shape)
+        alike = all(tag == producer and other == shape for _tensor, tag, other in tagged)
+        if len(tagged) > 1 and not (alike and name in _KEEPS_LAYOUT - _ADDS):
+            scaled = kwargs.get("alpha", 1) != 1
+            if name not in _ADDS or scaled or any(other != shape for _tensor, _tag, other in tagged):
+                raise self._refusal(name)
+            chw = _chw(out)
+            producers = tuple(tag for _tensor, tag, _shape in tagged)
+            self._append(Layer(self._place("add"), "add", chw, chw, producers=producers), output)
+        elif name in _GLOBAL_POOLS and len(shape) == 4 and out[:2] == shape[:2] and _all(out[2:], 1):
+            layer = Layer(
+                self._place("pool"), "global_pool", _chw(shape), (shape[1], 1, 1), producers=(producer,)
+            )
+            self._append(layer, output)
+        elif name in _PLAIN_POOLS and len(shape) == 4:
+            given = (
+                dict(zip(("input", "kernel_size", "stride", "padding", "dilation"), args, strict=False))
+                | kwargs
+            )
+            layer = _pool(self._place("pool"), shape, out, given, producer)
+            self._append(layer, output)
+        elif (name in _KEEPS_LAYOUT and out == shape) or (name in _RESHAPES and _same_order(shape, out)):
+            self.tag(output, producer)
+        else:
+            raise self._refusal(name)
+
+    def _place(self, kind: str) -> str:
+        where = self._stack[-1] if self._stack else ""
+        return self._free_name(f"{where}.{kind}" if where else kind)
+
+    def _refusal(self, function: str) -> CgsimError:
+        where = (self._stack[-1] if self._stack else "") or "the model"
+        return CgsimError(
+            f"module {where!r}: a trace cannot express its call of {function!r}; expected nn.Conv2d, "
+            f"nn.Linear, pools, registered gating modules, elementwise functions, additions and flattening"
+        )
+
+    def _leaf_maker(self, module: nn.Module) -> Callable[..., Layer] | None:
+        if registry.registration(module) is not None:
+            return _gated
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            return _operator
+        if isinstance(module, _POOLS):
+            return _pool_module
+        if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+            return _global_pool_module
+        return None
+
+
+def _flatten(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return [inner for item in value for inner in _flatten(item)]
+    return [value]
+
+
+def _all(values: tuple[int, ...], wanted: int) -> bool:
+    return all(value == wanted for value in values)
+
+
+def _same_order(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """True if a reshape only adds or drops dimensions, so that channels stay where they are."""
+    return [size for size in before if size != 1] == [size for size in after if size != 1] or (
+        len(after) == 2 and after[0] == before[0]
+    )
+
+
+def _chw(shape: tuple[int, ...]) -> Shape:
+    if len(shape) == 4:
+        return shape[1], shape[2], shape[3]
+    if len(shape) == 2:
+        return shape[1], 1, 1
+    raise CgsimError(
+        f"tensor of shape {list(shape)}: expected [batch, channels, height, width] or [batch, channels]"
+    )
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (int(value[0]), int(value[-1])) if isinstance(value, tuple | list) else (int(value), int(value))
+
+
+def _operator(conv: Any, name: str, x: Tensor, y: Tensor, source: str, **gating: Any) -> Layer:
+    in_shape, out_shape = _chw(tuple(x.shape)), _chw(tuple(y.shape))
+    if isinstance(conv, nn.Linear):
+        return Layer(name, "linear", in_shape, out_shape, producers=(source,), **gating)
+    padding: Any = conv.padding
+    if padding == "valid":
+        padding = 0
+    elif padding == "same":
+        total = [
+            dilation * (size - 1) for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True)
+        ]
+        if any(value % 2 for value in total):
+            raise CgsimError(
+                f"module {name!r}: its padding differs between sides, which a trace cannot express"
+            )
+        padding = [value // 2 for value in total]
+    return Layer(
+        name,
+        "conv2d",
+        in_shape,
+        out_shape,
+        kernel=_pair(conv.kernel_size),
+        stride=_pair(conv.stride),
+        padding=_pair(padding),
+        dilation=_pair(conv.dilation),
+        groups=int(conv.groups),
+        producers=(source,),
+        **gating,
+    )
+
+
+def _gated(module: nn.Module, name: str, x: Tensor, y: Tensor, source: str) -> Layer:
+    entry = registry.registration(module)
+    assert entry is not None
+    entry.check(module)
+    base_channels, base_groups = entry.base(module)
+    return _operator(
+        entry.conv(module),
+        name,
+        x,
+        y,
+        source,
+        gate=entry.granularity,
+        base_channels=base_channels,
+        base_groups=base_groups,
+        gate_network_macs=entry.gate_network_macs(module),
+    )
+
+
+def _pool(
+    name: str, shape: tuple[int, ...], out: tuple[int, ...], given: dict[str, Any], source: str
+) -> Layer:
+    kernel = _pair(given["kernel_size"])
+    return Layer(
+        name,
+        "pool",
+        _chw(shape),
+        _chw(out),
+        kernel=kernel,
+        stride=_pair(given.get("stride") or kernel),
+        padding=_pair(given.get("padding", 0)),
+        dilation=_pair(given.get("dilation", 1)),
+        producers=(source,),
+    )
+
+
+def _pool_module(module: Any, name: str, x: Tensor, y: Tensor, source: str) -> Layer:
+    return _pool(name, tuple(x.shape), tuple(y.shape), vars(module), source)
+
+
+def _global_pool_module(_module: Any, name: str, x: Tensor, y: Tensor, source: str) -> Layer:
+    if not _all(tuple(y.shape[2:]), 1):
+        raise CgsimError(
+            f"module {name!r}: an adaptive pool to {list(y.shape[2:])}; only 1 x 1 can be expressed"
+        )
+    return Layer(name, "global_pool", _chw(tuple(x.shape)), (x.shape[1], 1, 1), producers=(source,))

@@ -1,0 +1,131 @@
+"""Which modules gate, and how to read their gates: the one door through which a user's own modules enter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from cgsim.errors import CgsimError, nearest
+from cgsim.models.layers import CGConv2d
+
+GatesFn = Callable[[Any, tuple[Any, ...], Tensor], Tensor]
+RecomputeFn = Callable[[Any, tuple[Any, ...], Tensor], Tensor]
+_GRANULARITIES = ("activation", "pixel", "channel", "static")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How one class of modules gates; see `register` for the fields."""
+
+    module_class: type[nn.Module]
+    gates_fn: GatesFn
+    granularity: str
+    conv: Callable[[Any], nn.Module]
+    base: Callable[[Any], tuple[int, int]]
+    gate_network_macs: Callable[[Any], int]
+    recompute_fn: RecomputeFn | None
+    check: Callable[[Any], None]
+
+
+_registry: dict[type[nn.Module], Registration] = {}
+
+
+def register(
+    module_class: type[nn.Module],
+    gates_fn: GatesFn,
+    granularity: str,
+    *,
+    conv: Callable[[Any], nn.Module] | None = None,
+    base: Callable[[Any], tuple[int, int]] | None = None,
+    gate_network_macs: Callable[[Any], int] | int = 0,
+    recompute_fn: RecomputeFn | None = None,
+    check: Callable[[Any], None] | None = None,
+) -> Registration:
+    """Let cgsim record the gates of every `module_class` in any model.
+
+    `gates_fn(module, inputs, output)` gets the positional inputs and the output of one forward call at
+    inference and returns a bool tensor (or one that is nonzero where computed). With batch B, output
+    channels N and output size H' x W' its shape is [B, N, H', W'] for granularity "activation",
+    [B, H', W'] or [B, 1, H', W'] for "pixel", [B, N] for "channel" and [N] for "static".
+
+    `conv(module)` returns the nn.Conv2d or nn.Linear whose work is gated, or anything with its
+    attributes (default: the module itself if it has them, else its only such submodule). `base(module)`
+    returns (base_channels, base_groups) and is needed for "activation" (`cgsim.trace.Layer` says what
+    they mean). `gate_network_macs` are the MACs per sample that deciding costs beyond the base path.
+    `recompute_fn(module, inputs, gates)` returns the output computed with given gates; with it,
+    recording proves that the recorded bits are what the model used. `check(module)` may raise
+    CgsimError for a configuration that a trace cannot express.
+
+    A class registered again is replaced; subclasses inherit. Raises CgsimError on a bad granularity.
+    """
+    if granularity not in _GRANULARITIES:
+        raise CgsimError(
+            f"register {module_class.__name__}: granularity {granularity!r} is not known"
+            + nearest(str(granularity), _GRANULARITIES)
+        )
+    if granularity == "activation" and base is None:
+        raise CgsimError(f"register {module_class.__name__}: granularity 'activation' needs base=")
+    macs = gate_network_macs if callable(gate_network_macs) else lambda _module: int(gate_network_macs)
+    entry = Registration(
+        module_class,
+        gates_fn,
+        granularity,
+        conv or _find_conv,
+        base or (lambda _module: (0, 1)),
+        macs,
+        recompute_fn,
+        check or (lambda _module: None),
+    )
+    _registry[module_class] = entry
+    return entry
+
+
+def registration(module: nn.Module) -> Registration | None:
+    """The entry for a module, through its base classes; None if it does not gate."""
+    for cls in type(module).__mro__:
+        if cls in _registry:
+            return _registry[cls]
+    return None
+
+
+def gating_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """All registered modules of a model by their qualified names, outermost only."""
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        inside = any(name.startswith(outer + ".") or outer == "" for outer in found)
+        if not inside and registration(module) is not None:
+            found[name] = module
+    return found
+
+
+def _find_conv(module: nn.Module) -> nn.Module:
+    if hasattr(module, "kernel_size") or isinstance(module, nn.Linear):
+        return module
+    inner = [child for child in module.modules() if isinstance(child, nn.Conv2d | nn.Linear)]
+    if len(inner) != 1:
+        raise CgsimError(
+            f"{type(module).__name__}: holds {len(inner)} convolutions or linear layers; "
+            f"say which one is gated with register(..., conv=)"
+        )
+    return inner[0]
+
+
+def _check_cgconv(module: CGConv2d) -> None:
+    if module.shuffle:
+        raise CgsimError(
+            "CGConv2d with shuffle=True: a trace lists base channels in order and cannot express shuffled "
+            "groups; train with shuffle=False to record"
+        )
+
+
+register(
+    CGConv2d,
+    lambda module, inputs, _output: module.gates(inputs[0]),
+    "activation",
+    base=lambda module: (module.base_channels, module.partitions),
+    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    check=_check_cgconv,
+)
