@@ -57,8 +57,11 @@ def run(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         output=arguments.output,
         progress=interactive(),
+        samples=None if arguments.samples is None else range(arguments.samples),
+        check=arguments.check,
         command=command_line(arguments),
     )
+    records: list[dict[str, Any]] = list(table.to_dict("records"))
     written = ["sweep.parquet", "sweep.json"]
     if not arguments.no_plot:
         from cgsim.results.plots import speedup_vs_array
@@ -68,9 +71,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         import json
 
-        print_json(json.loads((Path(arguments.output) / "sweep.json").read_text(encoding="utf-8")))
+        about = json.loads((Path(arguments.output) / "sweep.json").read_text(encoding="utf-8"))
+        print_json({"rows": records, "units": about["units"], "provenance": about["provenance"]})
         return
-    print(sweep_table(table.to_dict("records"), list(grid)))
+    print(sweep_table(records, list(grid)))
     print(f"\nwritten to {arguments.output}: {', '.join(written)}")
 
 

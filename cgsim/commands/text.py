@@ -22,7 +22,8 @@ def columns(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str], text: S
         above, newline, below = head.partition("\n")
         upper[key], lower[key] = (above, below) if newline else ("", above)
     width = {key: max(map(len, [upper[key], lower[key], *cells[key]])) for key in heads}
-    over = sum(width.values()) + 2 * (len(width) - 1) - (WIDTH - 1)
+    gap = 2 if sum(width.values()) + 2 * (len(width) - 1) < WIDTH else 1
+    over = sum(width.values()) + gap * (len(width) - 1) - (WIDTH - 1)
     for key in text:
         less = min(max(over, 0), max(width[key] - 10, 0))
         width[key] -= less
@@ -34,8 +35,8 @@ def columns(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str], text: S
             shorten(row[key], width[key]).ljust(width[key]) if key in text else row[key].rjust(width[key])
             for key in heads
         )
-        lines.append("  ".join(parts).rstrip())
-    lines.insert(2, "─" * (sum(width.values()) + 2 * (len(width) - 1)))
+        lines.append((" " * gap).join(parts).rstrip())
+    lines.insert(2, "─" * (sum(width.values()) + gap * (len(width) - 1)))
     return "\n".join(line for i, line in enumerate(lines) if i or line)
 
 
@@ -60,7 +61,9 @@ def _cell(value: Any) -> str:
             return "-"
         return f"{value:.3f}" if abs(value) < 1 else f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
+        plain = {key: item for key, item in value.items() if not isinstance(item, (Mapping, list, tuple))}
+        told = ", ".join(f"{key} {_cell(item)}" for key, item in plain.items() if item is not None)
+        return told + (", ..." if len(plain) < len(value) else "")
     if isinstance(value, (list, tuple)):
         return " × ".join(str(item) for item in value)
     return str(value)

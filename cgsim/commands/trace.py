@@ -98,25 +98,27 @@ def _add_synth(group: argparse._SubParsersAction[Parser]) -> None:
 
 def run_info(arguments: argparse.Namespace) -> None:
     """Print what a trace holds."""
+    from cgsim.results.tables import compact
     from cgsim.trace import info, load_trace
 
     found = info(load_trace(arguments.trace))
     if arguments.json:
         print_json(found)
         return
-    layers = found.pop("layers", [])
-    print(text.pairs(_flat(found)))
-    if layers:
-        heads = {
-            "name": "layer",
-            "operator": "operator",
-            "in_shape": "in",
-            "out_shape": "out",
-            "kernel": "kernel",
-            "gate": "gate",
-        }
-        print()
-        print(text.columns(layers, {k: v for k, v in heads.items() if k in layers[0]}, ("name", "operator")))
+    layers = found.pop("layers")
+    print(text.pairs({key.replace("_", " "): value for key, value in found.items()}))
+    heads = {
+        "layer": "layer",
+        "operator": "operator",
+        "in_shape": "in",
+        "out_shape": "out",
+        "gate": "gate",
+        "base_channels": "base\nchannels",
+        "macs": "dense\nMACs",
+    }
+    print()
+    rows = [layer | {"macs": compact(layer["dense_macs"])} for layer in layers]
+    print(text.columns(rows, heads, ("layer", "operator")))
 
 
 def run_check(arguments: argparse.Namespace) -> None:
@@ -125,10 +127,9 @@ def run_check(arguments: argparse.Namespace) -> None:
 
     found = []
     for path in arguments.traces:
-        found.append({"trace": path, **check_trace(path)})
+        found.append(check_trace(path))
         if not arguments.json:
-            told = ", ".join(f"{found[-1][key]} {key}" for key in ("samples", "layers") if key in found[-1])
-            print(f"{path}: ok{f' ({told})' if told else ''}", flush=True)
+            print(f"{path}: ok ({found[-1]['network']}, {found[-1]['samples']} samples)", flush=True)
     if arguments.json:
         print_json({"checked": found})
 
@@ -222,14 +223,3 @@ def _report(arguments: argparse.Namespace) -> None:
         return
     told = f", FLOP reduction {reduction:.2f}" if reduction else ""
     print(f"{arguments.output}: {trace.n_samples} samples{told}")
-
-
-def _flat(found: dict[str, Any]) -> dict[str, Any]:
-    """Bring the entries of nested objects beside the others, but for those whose values are plain."""
-    flat: dict[str, Any] = {}
-    for key, value in found.items():
-        if isinstance(value, dict) and key in ("metadata", "provenance"):
-            flat |= value
-        else:
-            flat[key] = value
-    return {key.replace("_", " "): value for key, value in flat.items()}
