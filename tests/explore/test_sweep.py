@@ -1,0 +1,224 @@
+"""The sweep from trace files to the table on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import cgsim
+from cgsim.errors import CgsimError
+from cgsim.explore import Outcome, SerialExecutor, run_task
+from cgsim.trace import synthesize, tiny_network
+
+GRID = {"array.rows": [4, 8], "array.cols": [8, 16]}
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("traces")
+    return [
+        str(synthesize(tiny_network(), folder / f"{name}.trace.parquet", samples=2, density=density))
+        for name, density in (("sparse", 0.1), ("dense", 0.7))
+    ]
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_table_and_files(traces, tmp_path):
+    folder = tmp_path / "a" / "b"
+    table = cgsim.sweep(traces, "edge-16x16", GRID, workers=1, output=folder, command="cgsim sweep ...")
+    assert list(table["trace"]) == ["sparse"] * 4 + ["dense"] * 4
+    assert list(table["array.rows"]) == [4, 4, 8, 8] * 2
+    assert list(table["array.cols"]) == [8, 16] * 4
+    assert set(table["hardware"]) == {"edge-16x16"}
+    assert table["row"].is_unique
+    assert files(folder) == ["sweep.json", "sweep.parquet"]
+    read = pd.read_parquet(folder / "sweep.parquet")
+    assert list(read.columns) == list(table.columns)
+    for name in table.columns:
+        np.testing.assert_array_equal(read[name].astype(object), table[name].astype(object))
+    told = json.loads((folder / "sweep.json").read_text())
+    assert told["rows"] == 8
+    assert told["units"]["gated_cycles"] == "cycles"
+    assert told["units"]["array.rows"] == "PEs"
+    assert told["provenance"]["command"] == "cgsim sweep ..."
+    assert told["provenance"]["grid"] == GRID
+    assert told["provenance"]["cgsim"] == cgsim.__version__
+    assert list(told["provenance"]["traces"]) == ["sparse", "dense"]
+    assert told["provenance"]["hardware"] == cgsim.load_hardware("edge-16x16").to_dict()
+    schema = pq.read_schema(folder / "sweep.parquet")
+    assert schema.field("gated_cycles").metadata[b"unit"] == b"cycles"
+
+
+def test_each_row_is_the_run_of_its_point(traces):
+    table = cgsim.sweep(traces[0], "edge-16x16", GRID, workers=1)
+    for row in table.to_dict("records"):
+        overrides = {key: row[key] for key in GRID}
+        summary = cgsim.simulate(
+            cgsim.load_trace(traces[0]), cgsim.load_hardware("edge-16x16", overrides)
+        ).summary()
+        for name in ("dense_cycles", "gated_cycles", "speedup", "flop_reduction", "gated_offchip_bytes"):
+            assert row[name] == summary[name]
+
+
+def test_processes_give_the_same_table(traces):
+    grid = {"array.rows": [4, 8, 16]}
+    one = cgsim.sweep(traces, "edge-16x16", grid, workers=1)
+    two = cgsim.sweep(traces, "edge-16x16", grid, workers=2)
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_any_order_of_results_gives_the_same_table(traces):
+    class Backwards:
+        workers = 1
+
+        def run(self, function, tasks):
+            for task in reversed(tasks):
+                yield function(task)
+
+    one = cgsim.sweep(traces, "edge-16x16", GRID, workers=1)
+    pd.testing.assert_frame_equal(one, cgsim.sweep(traces, "edge-16x16", GRID, executor=Backwards()))
+
+
+def test_samples_change_the_rows(traces):
+    one = cgsim.sweep(traces[0], "edge-16x16", {}, workers=1)
+    part = cgsim.sweep(traces[0], "edge-16x16", {}, workers=1, samples=[1], check=True)
+    assert (one["samples"][0], part["samples"][0]) == (2, 1)
+    assert one["row"][0] != part["row"][0]
+
+
+def test_rows_keep_their_keys(traces):
+    """A row's key depends on its inputs alone: not on the grid around it, nor on order."""
+    one = cgsim.sweep(traces, "edge-16x16", GRID, workers=1)
+    two = cgsim.sweep(traces[::-1], "edge-16x16", {"array.cols": [16], "array.rows": [8, 4]}, workers=1)
+    assert set(two["row"]) < set(one["row"])
+    assert all(len(key) == 32 for key in one["row"])
+
+
+def test_one_trace_object(traces):
+    table = cgsim.sweep(cgsim.load_trace(traces[0]), "edge-16x16", {"array.rows": 8}, workers=1)
+    assert list(table["trace"]) == ["sparse"]
+
+
+def test_plot(traces):
+    from cgsim.results.plots import speedup_vs_array
+
+    table = cgsim.sweep(traces, "edge-16x16", GRID, workers=1)
+    assert speedup_vs_array(table).axes
+
+
+def test_progress_bar(traces, capsys):
+    cgsim.sweep(traces, "edge-16x16", {}, workers=1, progress=True)
+    assert "2/2" in capsys.readouterr().err
+
+
+def refusal(*arguments, **options) -> str:
+    with pytest.raises(CgsimError) as caught:
+        cgsim.sweep(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_failing_point_is_named_and_nothing_written(traces, tmp_path):
+    grid = {"buffers.weight_kib": [144, 0.25]}
+    message = refusal(traces, "edge-16x16", grid, workers=1, output=tmp_path)
+    assert message.startswith("sweep: trace sparse, buffers.weight_kib=0.25: ")
+    assert files(tmp_path) == []
+
+
+def test_failing_point_in_a_process(traces, tmp_path):
+    grid = {"buffers.weight_kib": [144, 0.25]}
+    message = refusal(traces, "edge-16x16", grid, workers=2, output=tmp_path)
+    assert ", buffers.weight_kib=0.25: " in message
+    assert files(tmp_path) == []
+
+
+def test_trace_changed_during_the_sweep(traces, tmp_path):
+    path = tmp_path / "x.trace.parquet"
+    shutil.copyfile(traces[0], path)
+
+    class Meddler:
+        workers = 1
+
+        def run(self, function, tasks):
+            shutil.copyfile(traces[1], path)
+            yield from map(function, tasks)
+
+    message = refusal(path, "edge-16x16", {}, executor=Meddler())
+    assert message == f"sweep: trace x, edge-16x16: {path}: changed since the sweep began"
+
+
+def test_interrupt_writes_nothing_and_keeps_what_was_there(traces, tmp_path):
+    class Interrupted(SerialExecutor):
+        def run(self, function, tasks):
+            yield function(tasks[0])
+            raise KeyboardInterrupt
+
+    cgsim.sweep(traces[0], "edge-16x16", {}, workers=1, output=tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        cgsim.sweep(traces, "edge-16x16", GRID, executor=Interrupted(), output=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_bug_says_where(traces, monkeypatch):
+    def broken(*arguments, **options):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("cgsim.explore.tasks.simulate", broken)
+    with pytest.raises(ZeroDivisionError) as caught:
+        cgsim.sweep(traces[0], "edge-16x16", {"array.rows": [8]}, workers=1)
+    assert f"in the sweep, with trace {traces[0]}" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
+def test_bad_workers(traces, workers):
+    assert refusal(traces, "edge-16x16", {}, workers=workers) == (
+        f"sweep: workers: expected an integer of 1 or more, got {workers!r}"
+    )
+
+
+def test_bad_traces(traces, tmp_path):
+    assert refusal([], "edge-16x16", {}) == "sweep: expected at least one trace"
+    assert refusal(7, "edge-16x16", {}) == "sweep: expected traces or their paths, got int"
+    assert refusal([traces[0]] * 2, "edge-16x16", {}) == f"sweep: {traces[0]} is there twice"
+    twin = tmp_path / "twin.trace.parquet"
+    shutil.copyfile(traces[0], twin)
+    assert refusal([traces[0], twin], "edge-16x16", {}) == (
+        f"sweep: {twin} is there twice, or has a twin with the same contents"
+    )
+    assert str(tmp_path / "none") in refusal(tmp_path / "none", "edge-16x16", {})
+
+
+def test_bad_point_is_told_before_a_trace_is_opened():
+    assert refusal("no-such-trace", "edge-16x16", {"array.rows": [0]}) == (
+        "sweep: 1 of 1 points are refused: at array.rows=0: "
+        "array.rows: expected an integer from 1 to 1024, got 0"
+    )
+
+
+def test_output_that_is_a_file(traces, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    assert refusal(traces, "edge-16x16", {}, output=path) == f"{path}: cannot be made a folder (File exists)"
+
+
+def test_task_reports_what_it_did_before_it_failed(traces):
+    from cgsim.explore import Task
+
+    trace = cgsim.load_trace(traces[0])
+    good = cgsim.load_hardware("edge-16x16")
+    bad = good.override({"buffers.weight_kib": 0.25})
+    hardware = tuple(hw.to_dict() for hw in (good, bad, good))
+    outcomes = run_task(Task(trace.path, trace.checksum, hardware, ("a", "b", "c")))
+    assert [outcome.key for outcome in outcomes] == ["a", "b"]
+    assert outcomes[0].error == ""
+    assert isinstance(outcomes[1], Outcome)
+    assert outcomes[1].summary is None
