@@ -2,7 +2,7 @@
 
 from cgsim.explore.executors import Executor, ProcessExecutor, SerialExecutor
 from cgsim.explore.grid import Point, grid_points
-from cgsim.explore.sweep import PARQUET_FILE, PROVENANCE_FILE, sweep
+from cgsim.explore.sweeps import PARQUET_FILE, PROVENANCE_FILE, sweep
 from cgsim.explore.tasks import Outcome, Task, run_task
 
 __all__ = [
