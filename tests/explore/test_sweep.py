@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +15,7 @@ from cgsim.explore import Outcome, SerialExecutor, run_task
 from cgsim.trace import synthesize, tiny_network
 
 GRID = {"array.rows": [4, 8], "array.cols": [8, 16]}
+TINY = 1 / 1024  # one byte, in KiB
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_table_and_files(traces, tmp_path):
     read = pd.read_parquet(folder / "sweep.parquet")
     assert list(read.columns) == list(table.columns)
     for name in table.columns:
-        np.testing.assert_array_equal(read[name].astype(object), table[name].astype(object))
+        pd.testing.assert_series_equal(read[name].astype(table[name].dtype), table[name])
     told = json.loads((folder / "sweep.json").read_text())
     assert told["rows"] == 8
     assert told["units"]["gated_cycles"] == "cycles"
@@ -127,16 +127,16 @@ def refusal(*arguments, **options) -> str:
 
 
 def test_failing_point_is_named_and_nothing_written(traces, tmp_path):
-    grid = {"buffers.weight_kib": [144, 0.25]}
+    grid = {"buffers.weight_kib": [144, TINY]}
     message = refusal(traces, "edge-16x16", grid, workers=1, output=tmp_path)
-    assert message.startswith("sweep: trace sparse, buffers.weight_kib=0.25: ")
+    assert message.startswith("sweep: trace sparse, buffers.weight_kib=0.0009765625: ")
     assert files(tmp_path) == []
 
 
 def test_failing_point_in_a_process(traces, tmp_path):
-    grid = {"buffers.weight_kib": [144, 0.25]}
+    grid = {"buffers.weight_kib": [144, TINY]}
     message = refusal(traces, "edge-16x16", grid, workers=2, output=tmp_path)
-    assert ", buffers.weight_kib=0.25: " in message
+    assert ", buffers.weight_kib=0.0009765625: " in message
     assert files(tmp_path) == []
 
 
@@ -215,7 +215,7 @@ def test_task_reports_what_it_did_before_it_failed(traces):
 
     trace = cgsim.load_trace(traces[0])
     good = cgsim.load_hardware("edge-16x16")
-    bad = good.override({"buffers.weight_kib": 0.25})
+    bad = good.override({"buffers.weight_kib": TINY})
     hardware = tuple(hw.to_dict() for hw in (good, bad, good))
     outcomes = run_task(Task(trace.path, trace.checksum, hardware, ("a", "b", "c")))
     assert [outcome.key for outcome in outcomes] == ["a", "b"]
