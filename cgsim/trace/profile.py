@@ -26,11 +26,11 @@ _PAIR_DENSITIES = 16
 
 @dataclass(frozen=True)
 class LayerProfile:
-    """Gates as thresholded Gaussian fields: `z > t` of its channel, z of unit variance, made of
+    """Gates as thresholded Gaussian fields: a gate is on where z > t, with a threshold t per channel.
 
-    a part per sample (share `sample_share`), one per sample and channel (`channel_share`), a spatial
-    field common to all channels (`common_share`) and a spatial field of each channel (the rest).
-    Correlation of a field at distance d: exp(-(d / length) ** power).
+    z has unit variance and is the sum of a part per sample (`sample_share`), one per sample and channel
+    (`channel_share`), a spatial field common to all channels (`common_share`) and a spatial field of each
+    channel (the rest). Correlation of a field at distance d: exp(-(d / length) ** power).
     """
 
     depth: float
@@ -160,9 +160,8 @@ def _fit_layer(found: LayerStatistics, depth: float) -> LayerProfile:
     sample = min(max(far, 0.0), 0.5)
     common = min(max(at_pixel - sample, 0.0), 0.9 - sample)
     near = [_solve(other, moments.other_channel[i], sample) for i in (0, 1)]
-    common_length, common_power = _shape(
-        *((value - sample) / common if common > 0.01 else 0 for value in near)
-    )
+    shares = [(value - sample) / common if common > 0.01 else 0.0 for value in near]
+    common_length, common_power = _shape(*shares)
     channel = min(max(_solve(same, moments.same_channel[2], sample) - sample, 0.0), 0.95 - sample - common)
     rest = 1 - sample - common - channel
     ratios = []
@@ -199,7 +198,7 @@ def _layer_correlation(found: Sequence[LayerStatistics]) -> float:
     rows = [row for row in rows if row.std() > 0]
     if len(rows) < 2 or len({len(row) for row in rows}) > 1:
         return 0.0
-    table = np.corrcoef(np.stack(rows))
+    table = np.asarray(np.corrcoef(np.stack(rows)))
     upper = table[np.triu_indices(len(rows), 1)]
     return round(float(min(max(upper.mean(), 0.0), 1.0)), 6)
 

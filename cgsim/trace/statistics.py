@@ -117,7 +117,6 @@ class _Sums:
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self.grid = grid(layer)
-        channels, height, width = self.grid
         self.per_sample: list[NDArray[np.float64]] = []
         self.per_channel_pixel = np.zeros(self.grid)
         self.agree = np.zeros((2, 2))
@@ -157,7 +156,7 @@ class _Sums:
         both = int(np.count_nonzero(first & second))
         self.same[row] += both, first.size
         if row == 0:
-            self.agree[3 - axis] += np.count_nonzero(first == second), first.size
+            self.agree[3 - axis] += int(np.count_nonzero(first == second)), first.size
         left, right = _shifted(total, axis - 1, lag)
         product = int((left * right).sum(dtype=np.int64)) - both
         self.other[row + 1] += product, left.size * channels * (channels - 1)
@@ -166,8 +165,8 @@ class _Sums:
     def _others(ordered_pairs: NDArray[np.int32], channels: int) -> tuple[float, float]:
         return float(ordered_pairs.sum(dtype=np.int64)), float(ordered_pairs.size * channels * (channels - 1))
 
-    def _ratio(self, name: str, hits: NDArray[np.bool_]) -> None:
-        self.ratios[name] += np.count_nonzero(hits), hits.size
+    def _ratio(self, name: str, hits: Any) -> None:
+        self.ratios[name] += int(np.count_nonzero(hits)), hits.size
 
     def result(self) -> LayerStatistics:
         per_sample = np.concatenate(self.per_sample)

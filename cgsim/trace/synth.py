@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,7 @@ def transplant(
         dataset="synthetic",
         seed=seed,
         versions={"numpy": np.__version__},
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         command=command,
         notes="Gates are thresholded Gaussian fields; no image and no model was involved.",
     )

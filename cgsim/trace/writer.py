@@ -144,12 +144,15 @@ class TraceWriter:
                 {
                     layout.JSON_KEY.decode(): text.decode(),
                     layout.DIGEST_KEY.decode(): hashlib.sha256(text).hexdigest(),
+                    layout.FOOTER_KEY.decode(): layout.EMPTY_FOOTER_DIGEST.decode(),
                 }
             )
             self._writer.close()
             self._writer = None
             self._sink.close()
             with open(self._temporary, "rb+") as file:
+                layout.seal(file)
+                file.flush()
                 os.fsync(file.fileno())
             os.replace(self._temporary, self.path)
         except OSError as error:
