@@ -17,10 +17,10 @@ export MPLBACKEND ?= Agg
 demo: $(VENV)/.demo-ready
 	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
 	@echo
-	@echo "The table above, per sample and layer: out/layers.parquet"
-	@echo "Totals with units and provenance:      out/summary.json"
-	@echo "Plots:"
-	@ls out/*.png | sed 's/^/  /'
+	@echo "Report:                 out/report.md"
+	@echo "Table, sample x layer:  out/layers.parquet"
+	@echo "Totals and provenance:  out/summary.json"
+	@echo "Plots:                  $$(ls out/*.png | tr '\n' ' ')"
 
 test: $(VENV)/.all-ready
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
