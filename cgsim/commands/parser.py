@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -69,7 +70,10 @@ def add_command(
 ) -> Parser:
     """Add a command with `--json`; its help ends with an example."""
     parser = commands.add_parser(
-        name, help=summary, description=description, epilog=f"example:\n{_indent(example)}"
+        name,
+        help=summary,
+        description=textwrap.fill(description, WIDTH - 1),
+        epilog=f"example:\n{textwrap.indent(example, '  ')}",
     )
     parser.set_defaults(run=run)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
@@ -151,7 +155,3 @@ def print_json(value: Any) -> None:
     from cgsim.results.files import to_json_text
 
     print(to_json_text(value))
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cgsim.commands.parser import (
     Parser,
@@ -18,7 +18,9 @@ from cgsim.commands.parser import (
 )
 
 if TYPE_CHECKING:
+    from cgsim.hardware import Hardware
     from cgsim.results import Run
+    from cgsim.trace import Trace
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -54,30 +56,33 @@ def run(arguments: argparse.Namespace) -> None:
     """Simulate, write, print."""
     overrides = single_settings(arguments.settings, "a list makes a sweep: use cgsim sweep")
     import cgsim
+    from cgsim.results.files import check_folder
 
     trace = cgsim.load_trace(arguments.trace)
     hardware = cgsim.load_hardware(arguments.hardware, overrides)
+    folder = _folder(arguments, trace, hardware)
+    if folder is not None:
+        check_folder(folder)
     result = cgsim.simulate(
         trace, hardware, samples=arguments.samples, check=arguments.check, progress=interactive()
     )
     result.provenance["command"] = command_line(arguments)
-    folder = _folder(arguments, result)
     written = _write(result, folder, arguments) if folder is not None else []
     if arguments.json:
         print_json(result.to_json())
         return
     print(result.table())
-    if folder is not None:
-        print(f"\nwritten to {folder}: {', '.join(written)}")
+    print(f"\nwritten to {folder}: {', '.join(written)}")
 
 
-def _folder(arguments: argparse.Namespace, result: Run) -> Path | None:
+def _folder(arguments: argparse.Namespace, trace: Trace, hardware: Hardware) -> Path | None:
     if arguments.output is not None:
         return Path(arguments.output)
     if arguments.json and not arguments.plot:
         return None
-    origin: dict[str, Any] = result.provenance
-    return Path("out") / f"{origin['trace']['name']}-{origin['hardware']['name']}"
+    from cgsim.results.provenance import trace_name
+
+    return Path("out") / f"{trace_name(str(trace.path))}-{hardware.name}"
 
 
 def _write(result: Run, folder: Path, arguments: argparse.Namespace) -> list[str]:

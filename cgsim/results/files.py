@@ -40,6 +40,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise CgsimError if `path` is not a folder that can be written to, or cannot become one.
+
+    Makes nothing: to be called before long work whose result goes there.
+    """
+    place = Path(path)
+    existing = next((p for p in (place, *place.absolute().parents) if p.exists()), place)
+    if not existing.is_dir():
+        raise CgsimError(f"{place}: cannot be made a folder: {existing.name} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise CgsimError(f"{place}: cannot be written: no permission")
+
+
 def plain(value: Any) -> Any:
     """Return `value` as JSON knows it: NumPy scalars and arrays unwrapped, NaN and infinities as None."""
     if isinstance(value, np.ndarray):

@@ -1,0 +1,65 @@
+"""The command as a process: what only shows there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "cgsim"]
+
+
+def run(*argv, **keywords):
+    return subprocess.run([*COMMAND, *argv], capture_output=True, text=True, check=False, **keywords)
+
+
+def test_bad_input_ends_with_code_2(tmp_path):
+    answer = run("simulate", "no.trace.parquet", "--hardware", "asic-28nm", cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == "cgsim: error: no.trace.parquet: no such file\n"
+
+
+def test_a_closed_pipe_is_no_traceback():
+    process = subprocess.Popen(
+        [*COMMAND, "hardware", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait() == 141
+    assert errors == ""
+
+
+def test_output_survives_a_plain_terminal():
+    environment = dict(os.environ, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    answer = run("hardware", "list", env=environment)
+    assert answer.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [(signal.SIGINT, 130, "cgsim: interrupted\n"), (signal.SIGTERM, 143, "")],
+    ids=["interrupt", "terminate"],
+)
+def test_signals_end_without_a_traceback(number, code, message):
+    script = (
+        "import sys, time\nimport cgsim.hardware as hardware\nfrom cgsim.cli import main\n"
+        "def wait():\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        "hardware.available_hardware = wait\nsys.exit(main())"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "hardware", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (code, "", message)
