@@ -61,15 +61,15 @@ class Container:
 
     def read_gates(self, group: int) -> list[NDArray[np.uint8]]:
         """Packed gates of a row group, uint8[B, packed_bytes] for each layer that has rows."""
-        with self._reading(), self._open() as file:
+        rows_expected = self._metadata.row_group(group).num_rows
+        first = int(self.starts[group])
+        what = f"the gates of samples {first} to {first + rows_expected // len(self._layers) - 1} are damaged"
+        with self._reading(what), self._open() as file:
             parquet = self._parquet(file, self._metadata)
             column = parquet.read_row_group(group, columns=["gates"], use_threads=False).column(0)
             array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-            rows_expected = self._metadata.row_group(group).num_rows
             if len(array) != rows_expected:
-                raise CgsimError(
-                    f"row group {group} has {len(array)} rows of gates, expected {rows_expected}"
-                )
+                raise CgsimError(f"{what}: {len(array)} rows, expected {rows_expected}")
             buffers = array.buffers()
             offsets = np.frombuffer(buffers[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
             count = len(array) // len(self._layers)
@@ -89,7 +89,7 @@ class Container:
             return blocks
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self, what: str = "not a trace, or damaged") -> Iterator[None]:
         """Turn everything that a damaged or hostile file provokes into CgsimError."""
         import pyarrow as pa
 
@@ -117,7 +117,7 @@ class Container:
         except damage as error:
             reason = " ".join((str(error) or type(error).__name__).split())
             reason = reason if len(reason) <= 200 else reason[:197] + "..."
-            raise CgsimError(f"{self.path}: not a trace, or damaged: {reason}") from None
+            raise CgsimError(f"{self.path}: {what}: {reason}") from None
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:

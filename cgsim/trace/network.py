@@ -114,8 +114,12 @@ class Layer:
         numbers = (*positive, self.groups, self.weight_bits, self.activation_bits, self.base_groups)
         if min(numbers) < 1 or min(*self.padding, self.base_channels, self.gate_network_macs) < 0:
             raise CgsimError(f"layer {self.name!r}: sizes must be positive, got {self}")
-        if max(numbers) > 1 << 24:
-            raise CgsimError(f"layer {self.name!r}: a size is above {1 << 24}, got {max(numbers)}")
+        if max(*numbers, *self.padding) > 1 << 24:
+            raise CgsimError(
+                f"layer {self.name!r}: a size is above {1 << 24}, got {max(*numbers, *self.padding)}"
+            )
+        if max(self.dense_macs, self.gate_network_macs) > 1 << 60:
+            raise CgsimError(f"layer {self.name!r}: more than {1 << 60} MACs")
         if self.operator in ("conv2d", "pool"):
             expected = tuple(
                 (size + 2 * pad - dil * (ker - 1) - 1) // step + 1
@@ -234,9 +238,11 @@ class Network:
     @classmethod
     def from_json(cls, data: Any) -> Network:
         """Build from `to_json`'s object; raises CgsimError on unknown, missing or ill-typed fields."""
-        if not isinstance(data, dict) or not isinstance(data.get("layers"), list):
-            raise CgsimError("network: expected an object with 'name' and a list 'layers'")
-        return cls(str(data.get("name", "")), tuple(_layer_from_json(item) for item in data["layers"]))
+        if not isinstance(data, dict) or set(data) != {"name", "layers"}:
+            raise CgsimError("network: expected an object with 'name' and 'layers'")
+        if not isinstance(data["name"], str) or not isinstance(data["layers"], list):
+            raise CgsimError("network: 'name' must be a string and 'layers' a list")
+        return cls(data["name"], tuple(_layer_from_json(item) for item in data["layers"]))
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Layer)}
