@@ -135,21 +135,23 @@ def record_command(
 
 def recipe_commands(config: dict[str, Any], samples: int, ungated: bool) -> str:
     """The commands that make a trace again; DATA, RUN and TRACE stand for paths."""
-    about = config["dataset"]
-    options = [f"--network {config['network']} --data DATA --recipe {config['recipe_name']}"]
-    options += [f"--{key} {config['recipe'][key]}" for key in ("epochs", "precision", "partitions", "target")]
-    options.append(f"--seed {config['seed']} --threads {config['environment']['threads']}")
+    about, recipe = config["dataset"], config["recipe"]
+    common = f"--network {config['network']} --data DATA --recipe {config['recipe_name']}"
+    common += f" --epochs {recipe['epochs']} --precision {recipe['precision']}"
+    common += f" --seed {config['seed']} --threads {config['environment']['threads']}"
     if about["train_images"] != about["all_train_images"]:
-        options.append(f"--limit {about['train_images']}")
-    common = " ".join(options)
-    commands = []
-    if ungated or config["distilled"]:
-        commands.append(f"cgsim train --method none {common} -o RUN0")
-    teacher = " --teacher RUN0" if config["distilled"] else ""
-    commands.append(f"cgsim train --method {config['method']} {common}{teacher} -o RUN")
-    extra = " --ungated RUN0" if ungated else ""
-    commands.append(f"cgsim record RUN --data DATA --samples {samples}{extra} -o TRACE")
-    return " && ".join(commands)
+        common += f" --limit {about['train_images']}"
+    plain = f"cgsim train --method none {common} -o RUN0"
+    gating = f" --partitions {recipe['partitions']} --target {recipe['target']}"
+    gating += " --teacher RUN0" if config["distilled"] else ""
+    gated = f"cgsim train --method {config['method']} {common}{gating} -o RUN"
+    recording = (
+        f"cgsim record RUN --data DATA --samples {samples}{' --ungated RUN0' if ungated else ''} -o TRACE"
+    )
+    if config["method"] == "none":
+        return f"{plain.replace('RUN0', 'RUN')} && {recording}"
+    commands = [plain] if ungated or config["distilled"] else []
+    return " && ".join([*commands, gated, recording])
 
 
 def _evaluated(

@@ -119,7 +119,7 @@ def evaluate(
     try:
         with GateTap(model) as tap:
             steps = range(0, len(data), batch_size)
-            for start in tqdm(steps, "evaluating", leave=False, disable=not progress):
+            for start in tqdm(steps, "evaluating", leave=False, disable=None if progress else True):
                 x = normalize(data.images[start : start + batch_size]).to(device)
                 labels = torch.as_tensor(data.labels[start : start + batch_size]).to(device)
                 tap.clear()

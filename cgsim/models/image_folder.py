@@ -93,7 +93,9 @@ def _convert(root: Path, entries: Iterable[Entry]) -> Dataset:
                 f"known layout. {HOW_TO_GET}"
             )
         images: np.ndarray | None = None
-        for index, (_row, _class, ident, read) in enumerate(tqdm(rows, f"packing {split}", leave=False)):
+        for index, (_row, _class, ident, read) in enumerate(
+            tqdm(rows, f"packing {split}", leave=False, disable=None)
+        ):
             try:
                 with Image.open(io.BytesIO(read())) as picture:
                     pixels = np.asarray(picture.convert("RGB"))
@@ -143,7 +145,7 @@ def _write_cache(path: Path, dataset: Dataset) -> None:
 
 
 def _read_cache(path: Path, root: Path) -> Dataset:
-    with np.load(path, allow_pickle=False) as arrays:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         about = json.loads(arrays["about"].tobytes())
         splits = [
             image_set(

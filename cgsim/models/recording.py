@@ -239,7 +239,9 @@ def _with_progress(
 ) -> Iterator[Batch]:
     from tqdm import tqdm
 
-    with tqdm(total=samples, desc="recording", unit="sample", leave=False, disable=not progress) as bar:
+    with tqdm(
+        total=samples, desc="recording", unit="sample", leave=False, disable=None if progress else True
+    ) as bar:
         yield first
         bar.update(len(first[2]))
         for batch in rest:

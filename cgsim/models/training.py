@@ -266,7 +266,9 @@ class _Trainer:
         self.model.train()
         torch.manual_seed(self.seed * 100_003 + epoch)
         total, correct, seen = 0.0, 0, 0
-        bar = tqdm(range(self.steps), f"epoch {epoch + 1}", leave=False, disable=not self.progress)
+        bar = tqdm(
+            range(self.steps), f"epoch {epoch + 1}", leave=False, disable=None if self.progress else True
+        )
         for step in bar:
             picks = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
             images = torch.from_numpy(self.train_set.images[picks])

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgsim import CgsimError
+from cgsim.models import image_folder, load_dataset
+from cgsim.models.data import CIFAR10_CLASSES
+from cgsim.models.python_cifar import read_batch
+
+RNG = np.random.default_rng(0)
+
+
+def write_idx(path, array, compress):
+    data = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(data) if compress else data)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_idx(tmp_path, compress):
+    folder = tmp_path / "fashion-mnist"
+    folder.mkdir()
+    wanted = {}
+    for prefix, count in (("train", 12), ("t10k", 5)):
+        images = RNG.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        suffix = ".gz" if compress else ""
+        write_idx(folder / f"{prefix}-images-idx3-ubyte{suffix}", images, compress)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte{suffix}", labels, compress)
+        wanted[prefix] = images, labels
+    dataset = load_dataset(folder)
+    assert dataset.name == "Fashion-MNIST"
+    assert dataset.classes[9] == "Ankle boot"
+    assert dataset.channels == 1
+    assert np.array_equal(dataset.train.images[:, 0], wanted["train"][0])
+    assert np.array_equal(dataset.test.labels, wanted["t10k"][1])
+    assert dataset.test.ids[3] == "test/00003"
+    mean, deviation = dataset.statistics()
+    pixels = dataset.train.images / 255
+    assert mean == pytest.approx([pixels.mean()], abs=1e-5)
+    assert deviation == pytest.approx([pixels.std()], abs=1e-5)
+
+    victim = next(folder.glob("t10k-images*"))
+    data = victim.read_bytes()
+    for cut in (0, 3, 10, len(data) // 2, len(data) - 1):
+        victim.write_bytes(data[:cut])
+        with pytest.raises(CgsimError, match=r"t10k-images|cannot be read"):
+            load_dataset(folder)
+    victim.unlink()
+    with pytest.raises(CgsimError, match="t10k-images is missing"):
+        load_dataset(folder)
+
+
+def batches(count=3):
+    for name, size in [(f"data_batch_{i}", count) for i in (1, 2)] + [("test_batch", 2)]:
+        data = RNG.integers(0, 256, (size, 3072)).astype(np.uint8)
+        yield name, data, [int(label) for label in RNG.integers(0, 10, size)]
+
+
+def test_cifar_binary(tmp_path):
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    rows = {}
+    for name, data, labels in batches():
+        record = np.concatenate([np.array(labels, np.uint8)[:, None], data], 1)
+        (folder / f"{name}.bin").write_bytes(record.tobytes())
+        rows[name] = data, labels
+    for path in (folder, tmp_path):
+        dataset = load_dataset(path)
+        assert (dataset.name, dataset.classes) == ("CIFAR-10", CIFAR10_CLASSES)
+        assert dataset.train.images.shape == (6, 3, 32, 32)
+        assert np.array_equal(dataset.train.images[3:].reshape(3, -1), rows["data_batch_2"][0])
+        assert dataset.test.labels.tolist() == rows["test_batch"][1]
+    (folder / "test_batch.bin").write_bytes(b"123")
+    with pytest.raises(CgsimError, match="no multiple of 3073"):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("bytes_keys", [True, False])
+def test_cifar_python(tmp_path, protocol, bytes_keys):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    rows = {}
+    for name, data, labels in batches():
+        content = {
+            "batch_label": name,
+            "labels": labels,
+            "data": ReducedArray(data),
+            "filenames": ["a.png"] * 2,
+        }
+        if bytes_keys:
+            content = {key.encode(): value for key, value in content.items()}
+        (folder / name).write_bytes(pickle.dumps(content, protocol))
+        rows[name] = data, labels
+    dataset = load_dataset(tmp_path)
+    assert np.array_equal(dataset.train.images[3:].reshape(3, -1), rows["data_batch_2"][0])
+    assert dataset.train.labels.tolist() == rows["data_batch_1"][1] + rows["data_batch_2"][1]
+    assert dataset.test.labels.tolist() == rows["test_batch"][1]
+
+
+class ReducedArray:
+    """An array pickled as the published files hold it, whatever the protocol."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __reduce__(self):
+        return self.array.__reduce__()
+
+
+def test_the_published_form_is_read(tmp_path):
+    """Opcodes of Python 2's cPickle, protocol 2, as in cifar-10-batches-py."""
+    pixels = bytes(range(256)) * 12
+    text = (
+        b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05(K\x06e"
+        b"U\x04dataq\x06cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85U\x01b\x87Rq\t"
+        b"(K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nq\nU\x02u1K\x00K\x01\x87Rq\x0b(K\x03U\x01|NNNJ\xff\xff\xff\xff"
+        b"J\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00" + pixels + b"tbU\tfilenamesq\x0c]q\rU\x05a.pnga"
+        b"u."
+    )
+    (tmp_path / "data_batch_1").write_bytes(text)
+    batch = read_batch(tmp_path / "data_batch_1")
+    assert batch["data"].shape == (1, 3072)
+    assert batch["data"].tobytes() == pixels
+    assert batch["labels"].tolist() == [6]
+
+
+class Hostile:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_hostile_pickles_are_not_executed(tmp_path, protocol):
+    canary = tmp_path / "executed"
+    attacks = [
+        Hostile(open, str(canary), "w"),
+        {"data": Hostile(eval, f"open({str(canary)!r}, 'w')"), "labels": []},
+        {"data": RNG.integers(0, 9, (1, 3072)).astype(np.uint8), "labels": [Hostile(open, str(canary), "w")]},
+        {"data": Hostile(np.fromfile, "/etc/hostname"), "labels": []},
+    ]
+    for attack in attacks:
+        (tmp_path / "data_batch_1").write_bytes(pickle.dumps(attack, protocol))
+        with pytest.raises(CgsimError, match="not a CIFAR-10 batch of the python version"):
+            read_batch(tmp_path / "data_batch_1")
+    assert not canary.exists()
+
+
+def test_truncated_pickles_are_refused(tmp_path):
+    name, data, labels = next(batches())
+    whole = pickle.dumps({"data": ReducedArray(data), "labels": labels}, 2)
+    for cut in (0, 1, 20, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / name).write_bytes(whole[:cut])
+        with pytest.raises(CgsimError, match="not a CIFAR-10 batch"):
+            read_batch(tmp_path / name)
+
+
+def picture(color, size=(8, 6), kind="PNG"):
+    file = io.BytesIO()
+    Image.new("RGB", size, color).save(file, kind)
+    return file.getvalue()
+
+
+def entries(classes=("cat", "dog"), suffix="png", kind="PNG"):
+    for split, count in (("train", 3), ("test", 2)):
+        for index, name in enumerate(classes):
+            for number in range(count):
+                color = (10 * index, 20 * number, 200)
+                yield f"{split}/{name}/{number:04d}.{suffix}", picture(color, kind=kind)
+
+
+def test_image_folder_as_directory_and_zip(tmp_path, cache_home, monkeypatch):
+    root = tmp_path / "pets"
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for name, data in entries():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(data)
+            archive.writestr(f"top/{name}", data)
+    found = [load_dataset(path) for path in (root, tmp_path, tmp_path / "pets.zip")]
+    for dataset in found:
+        assert dataset.classes == ("cat", "dog")
+        assert dataset.train.images.shape == (6, 3, 6, 8)
+        assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        assert dataset.test.images[3, :, 0, 0].tolist() == [10, 20, 200]
+        assert dataset.test.ids[3] == "test/dog/0001.png"
+    assert found[0].name == "pets (image folder)"
+    assert len(list(cache_home.rglob("*.npz"))) == 3
+
+    with monkeypatch.context() as patched:  # the second time nothing is decoded
+        patched.setattr(image_folder, "_convert", None)
+        again = load_dataset(root)
+    assert np.array_equal(again.train.images, found[0].train.images)
+    assert list(again.test.ids) == list(found[0].test.ids)
+
+    for cached in cache_home.rglob("*.npz"):
+        cached.write_bytes(cached.read_bytes()[:100])
+    assert np.array_equal(load_dataset(root).test.images, found[0].test.images)
+
+    (root / "test/dog/0002.png").write_bytes(picture((1, 2, 3)))
+    assert len(load_dataset(root).test) == 5
+
+
+def test_a_jpeg_copy_of_cifar10_is_called_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        for name, data in entries(CIFAR10_CLASSES, "jpg", "JPEG"):
+            archive.writestr(name, data)
+    assert load_dataset(tmp_path / "c.zip").name == "CIFAR-10 (JPEG copy)"
+
+
+def test_bad_images_are_named(tmp_path):
+    for name, data in entries():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "test/cat/0000.png").write_bytes(b"not a picture")
+    with pytest.raises(CgsimError, match=r"image 'test/cat/0000.png' cannot be read"):
+        load_dataset(tmp_path)
+    (tmp_path / "test/cat/0000.png").write_bytes(picture((0, 0, 0), (5, 5)))
+    with pytest.raises(CgsimError, match=r"image 'test/cat/0000.png' is 5 x 5, expected 8 x 6"):
+        load_dataset(tmp_path)
+
+
+def test_missing_data_says_how_to_get_it(tmp_path):
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(CgsimError, match="dataset-fashion-mnist") as error:
+            load_dataset(path)
+        assert "cs.toronto.edu" in str(error.value)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+    (tmp_path / "file.txt").write_text("hello")
+    with pytest.raises(CgsimError, match=r"expected a directory or a .zip"):
+        load_dataset(tmp_path / "file.txt")

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cgsim import CgsimError
+from cgsim.models import CGConv2d, build_network, derive_network
+from cgsim.models.evaluation import total_executed_macs
+
+
+@pytest.mark.parametrize("method", ["none", "cgnet"])
+def test_resnet20_at_cifar_shape(method):
+    model = build_network("resnet20", method, in_channels=3, classes=10)
+    network = derive_network(model, (3, 32, 32), "resnet20")
+    # He et al. count 40.55 M with parameter-free shortcuts; two projections add 0.26 M.
+    assert network.dense_macs == 40_551_040 + 2 * 16 * 32 * 16 * 16
+    assert [layer.operator for layer in network.layers].count("add") == 9
+    gated = [layer.name for layer in network.layers if layer.gate == "activation"]
+    assert len(gated) == (18 if method == "cgnet" else 0)
+    by_name = network.by_name
+    assert by_name["layer2.0.add"].producers == ("layer2.0.conv2", "layer2.0.shortcut")
+    assert by_name["layer2.1.conv1"].producers == ("layer2.0.add",)
+    assert by_name["layer1.0.add"].producers == ("layer1.0.conv2", "conv1")
+    assert by_name["fc"].producers == ("pool",)
+    if method == "cgnet":
+        layer = by_name["layer3.0.conv1"]
+        assert (layer.base_channels, layer.base_groups, layer.stride) == (8, 4, (2, 2))
+        assert layer.base_reduction == 8 * 9
+
+
+def test_macs_of_a_gated_layer_follow_the_formula():
+    model = nn.Sequential(CGConv2d(8, 16, 3, 1, 1, partitions=4))
+    network = derive_network(model, (8, 6, 5), "one")
+    density = 0.3
+    on = density * 16 * 30
+    expected = 6 * 5 * 16 * 9 * 8 * (1 / 4 + 3 / 4 * density)
+    assert total_executed_macs(network, {"0": on}, 1) == pytest.approx(expected)
+
+
+def test_only_first_convolutions_are_gated_in_the_original_order():
+    model = build_network("resnet8", "cgnet", in_channels=1, classes=4, order="after_add")
+    names = [name for name, module in model.named_modules() if isinstance(module, CGConv2d)]
+    assert names == ["layer1.0.conv1", "layer2.0.conv1", "layer3.0.conv1"]
+
+
+def test_functional_operations_are_followed():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Conv2d(3, 4, 3, padding="same")
+            self.b = nn.Conv2d(4, 4, 1, bias=False)
+            self.pool = nn.MaxPool2d(2)
+            self.drop = nn.Dropout()
+            self.fc = nn.Linear(4 * 16, 5)
+
+        def forward(self, x):
+            x = self.pool(F.hardswish(self.a(x)))
+            y = self.b(x)
+            y *= torch.sigmoid(y)
+            y += x
+            y = F.avg_pool2d(y, 3, 1, 1)
+            return self.fc(self.drop(torch.flatten(y, 1)) * 2)
+
+    network = derive_network(Net(), (3, 8, 8), "net")
+    assert [(layer.name, layer.operator, layer.producers) for layer in network.layers] == [
+        ("a", "conv2d", ("input",)),
+        ("pool", "pool", ("a",)),
+        ("b", "conv2d", ("pool",)),
+        ("add", "add", ("b", "pool")),
+        ("pool_2", "pool", ("add",)),
+        ("fc", "linear", ("pool_2",)),
+    ]
+    assert network.by_name["a"].padding == (1, 1)
+
+
+def test_a_mean_over_the_image_is_a_global_pool():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Conv2d(1, 4, 3)
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(self.a(x).mean((2, 3)))
+
+    network = derive_network(Net(), (1, 8, 8), "net")
+    assert [layer.operator for layer in network.layers] == ["conv2d", "global_pool", "linear"]
+
+
+def two_branches(combine):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+
+        def forward(self, x):
+            return combine(self.a(x), self.b(x))
+
+    return Net()
+
+
+def interleave(a, b):
+    return a.view(1, 2, 2, 4, 4).transpose(1, 2).reshape(1, 4, 4, 4) + b
+
+
+@pytest.mark.parametrize(
+    ("combine", "function"),
+    [
+        (lambda a, b: torch.cat([a, b], 1), "cat"),
+        (lambda a, b: a * b, "mul"),
+        (lambda a, b: a[:, :2], "__getitem__"),
+        (lambda a, b: F.conv2d(a, torch.ones(4, 4, 1, 1)), "conv2d"),
+        (lambda a, b: torch.add(a, b, alpha=2), "add"),
+        (interleave, "view"),
+    ],
+)
+def test_what_a_trace_cannot_express_is_refused_by_name(combine, function):
+    with pytest.raises(CgsimError, match=f"module 'the model': .* its call of '{function}'"):
+        derive_network(two_branches(combine), (4, 4, 4), "net")
+
+
+def test_shuffled_groups_are_refused():
+    with pytest.raises(CgsimError, match="shuffle=True"):
+        derive_network(nn.Sequential(CGConv2d(4, 4, shuffle=True)), (4, 4, 4), "net")
+
+
+def test_a_model_without_layers_is_refused():
+    with pytest.raises(CgsimError, match="no convolution or linear layer"):
+        derive_network(nn.ReLU(), (1, 4, 4), "net")
+
+
+def test_hooks_and_mode_are_gone_afterwards():
+    model = build_network("resnet8", "cgnet", in_channels=1, classes=4).train()
+    derive_network(model, (1, 8, 8), "net")
+    assert model.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["resnet21", "vgg16", "resnet2"])
+def test_unknown_networks_are_refused(name):
+    with pytest.raises(CgsimError, match=r"not known|6n \+ 2"):
+        build_network(name, "none", in_channels=1, classes=4)
+
+
+def test_unknown_method_is_refused():
+    with pytest.raises(CgsimError, match="did you mean 'cgnet'"):
+        build_network("resnet8", "cgnett", in_channels=1, classes=4)
