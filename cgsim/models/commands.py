@@ -64,13 +64,13 @@ def train_command(
 def evaluate_command(
     run: str, *, data: str, limit: int | None = None, progress: bool = True
 ) -> dict[str, Any]:
-    """Evaluate a run's model on the test set (its first `limit` images); a JSON object."""
+    """Evaluate a run's model on the test set (`limit` images of it); a JSON object."""
     dataset = load_dataset(data)
     _model, config, result = _evaluated(run, dataset, limit, progress)
     return {
         "run": run,
         "dataset": config["dataset"]["name"],
-        "samples": len(dataset.test.first(limit)),
+        "samples": len(dataset.test.spread(limit)),
         "accuracy": result.accuracy,
         "loss": result.loss,
         "flop_reduction": result.flop_reduction,
@@ -88,7 +88,7 @@ def record_command(
     verify: bool | str = True,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Record a trace of a run on the first `samples` test images; a JSON object about it.
+    """Record a trace of a run on `samples` test images at even distances; a JSON object about it.
 
     The run, and the `ungated` run if one is named, are first evaluated on the whole test set, so that
     both accuracies in the trace's metadata belong to the data that were used.
@@ -106,14 +106,13 @@ def record_command(
     gated = config["method"] != "none"
     trace = record(
         model,
-        dataset.test,
+        dataset.test.spread(samples),
         output,
         network_name=config["network"],
         method=config["method"] if gated else "dense",
         method_parameters=_parameters(config) if gated else {},
         dataset=dataset.name,
         split="test",
-        samples=samples,
         accuracy_gated=result.accuracy if gated else None,
         accuracy_ungated=ungated_accuracy if gated else result.accuracy,
         seed=config["seed"],
@@ -165,7 +164,7 @@ def _evaluated(
             f"but the data are {dataset.name} with images {shape}"
         )
     network = derive_network(model, (shape[0], shape[1], shape[2]), config["network"])
-    test = dataset.test.first(limit)
+    test = dataset.test.spread(limit)
     return model, config, evaluate(model, test, _normalize(config), network, progress=progress)
 
 

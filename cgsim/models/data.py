@@ -46,11 +46,12 @@ class ImageSet:
         """Number of images."""
         return len(self.images)
 
-    def first(self, count: int | None) -> ImageSet:
-        """The first `count` images (all if None)."""
+    def spread(self, count: int | None) -> ImageSet:
+        """`count` images at even distances (all if None), so that data sorted by class keep every class."""
         if count is None or count >= len(self):
             return self
-        return ImageSet(self.images[:count], self.labels[:count], self.ids[:count])
+        picks = [index * len(self) // count for index in range(count)]
+        return ImageSet(self.images[picks], self.labels[picks], [self.ids[pick] for pick in picks])
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ class Dataset:
         """Mean and standard deviation per channel of the training images, scaled to 0..1."""
         means, deviations = [], []
         for channel in range(self.channels):
-            counts = np.bincount(self.train.images[:, channel].ravel(), minlength=256)
+            counts = np.zeros(256, np.int64)
+            for start in range(0, len(self.train), 4096):  # bincount needs eight bytes per pixel
+                pixels = self.train.images[start : start + 4096, channel]
+                counts += np.bincount(pixels.ravel(), minlength=256)
             values = np.arange(256) / 255
             mean = float((counts * values).sum() / counts.sum())
             deviations.append(float(np.sqrt((counts * (values - mean) ** 2).sum() / counts.sum())) or 1.0)

@@ -72,13 +72,13 @@ class _Tracer(TorchFunctionMode):
         self._leaf: list[Callable[..., None]] = []
         self._names: set[str] = set()
         self._handles: list[Any] = []
-        outer = ""
+        outer: str | None = None
         for name, module in model.named_modules():
-            if outer and name.startswith(outer):
+            if outer is not None and name.startswith(outer):
                 continue
             make = self._leaf_maker(module)
             if make is not None:
-                outer = name + "."
+                outer = f"{name}." if name else ""
             self._handles.append(module.register_forward_pre_hook(self._enter(name, make is not None)))
             self._handles.append(module.register_forward_hook(self._leave(name, make), always_call=True))
 
@@ -128,7 +128,8 @@ class _Tracer(TorchFunctionMode):
         self.tag(output, layer.name)
 
     def _free_name(self, wanted: str) -> str:
-        name, count = wanted or "layer", 1
+        wanted = registry.layer_name(wanted)
+        name, count = wanted, 1
         while name in self._names:
             count += 1
             name = f"{wanted}_{count}"

@@ -91,13 +91,20 @@ def registration(module: nn.Module) -> Registration | None:
     return None
 
 
+def layer_name(qualified: str) -> str:
+    """The layer's name in a trace for a module's qualified name (the model itself has none)."""
+    return qualified or "layer"
+
+
 def gating_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """All registered modules of a model by their qualified names, outermost only."""
+    """All registered modules of a model by their layers' names, outermost only."""
     found: dict[str, nn.Module] = {}
+    outer: str | None = None
     for name, module in model.named_modules():
-        inside = any(name.startswith(outer + ".") or outer == "" for outer in found)
+        inside = outer is not None and name.startswith(outer)
         if not inside and registration(module) is not None:
-            found[name] = module
+            found[layer_name(name)] = module
+            outer = f"{name}." if name else ""
     return found
 
 

@@ -63,10 +63,10 @@ def train(
 
     `data` is a path for `load_dataset`, or a Dataset. `recipe` is a name, a YAML file or a Recipe, whose
     keys `overrides` replaces. `teacher`, a run directory, switches knowledge distillation on. `limit`
-    takes only the first images of the training set. After every epoch the whole test set is evaluated in
-    float32 and the checkpoint replaced; `resume` goes on after the last one, with the same result as a
-    run that was never stopped. Raises CgsimError on bad input, and when the loss is no longer finite:
-    the last checkpoint then stays.
+    takes only that many images of the training set, at even distances. After every epoch the whole test
+    set is evaluated in float32 and the checkpoint replaced; `resume` goes on after the last one, with
+    the same result as a run that was never stopped. Raises CgsimError on bad input, and when the loss is
+    no longer finite: the last checkpoint then stays.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -121,7 +121,7 @@ def make_config(
     teacher: str | Path | None,
 ) -> dict[str, Any]:
     """Everything that decides a run, as a JSON object."""
-    train_images = dataset.train.first(limit)
+    train_images = dataset.train.spread(limit)
     mean, deviation = dataset.statistics()
     return {
         "format": "cgsim.run",
@@ -248,7 +248,7 @@ class _Trainer:
     ) -> None:
         self.model, self.optimizer, self.recipe = model, optimizer, recipe
         self.device, self.progress, self.seed = device, progress, int(config["seed"])
-        self.train_set: ImageSet = dataset.train.first(config["dataset"]["train_images"])
+        self.train_set: ImageSet = dataset.train.spread(config["dataset"]["train_images"])
         self.test_set = dataset.test
         about = config["dataset"]
         self.normalize = Normalize(tuple(about["mean"]), tuple(about["deviation"]))

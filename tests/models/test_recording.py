@@ -149,6 +149,11 @@ def test_a_users_own_modules_are_recorded(users_modules, tmp_path):
     assert int(words[0]) == 0b1010
 
 
+def test_a_gating_module_may_be_the_whole_model(users_modules, tmp_path):
+    trace = record(PixelSkip(3, 6), [torch.rand(2, 3, 6, 6)], tmp_path / "x.parquet")
+    assert [layer.name for layer in trace.network.layers] == ["layer"]
+
+
 def test_wrong_gates_are_found_out(users_modules, tmp_path):
     register(
         PixelSkip,

@@ -244,7 +244,9 @@ def test_the_commands_from_training_to_trace(dataset, tmp_path, monkeypatch, cap
         ungated=plain["run"],
         progress=False,
     )
-    metadata = cgsim.load_trace(made["trace"]).metadata
+    trace = cgsim.load_trace(made["trace"])
+    assert [sample.id for sample in trace.samples] == list(dataset.test.ids[::4])
+    metadata = trace.metadata
     assert metadata.accuracy_gated == told["accuracy"]
     assert metadata.accuracy_ungated == plain["accuracy"]
     assert metadata.dataset == "quadrants"
