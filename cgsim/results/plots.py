@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,12 +143,15 @@ def cycles(run: Run, path: PathLike | None = None) -> Figure:
     longest = max(start["dense"].max(), start["gated"].max())
     for mode, shift in zip(MODES, (-0.2, 0.2), strict=True):
         for row, end in enumerate(start[mode]):
-            text = f" {mode}" if row == 0 else f" {layers['speedup'][row]:.2f}×" if mode == "gated" else ""
+            gain = f" {layers['speedup'][row]:.2f}×" if mode == "gated" else ""
+            text = f" {mode}{gain}" if row == 0 else gain
             axes.text(end, row + shift, text, fontsize=style.SMALL - 1.5, va="center", ha="left")
     axes.set_yticks(position, [shorten(name, 26) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.set_xlim(0, 1.1 * longest)
-    axes.xaxis.set_major_formatter(lambda value, _: compact(value))
+    axes.xaxis.set_major_formatter(
+        lambda value, _: re.sub(r"\.(\d*[1-9])?0+(?=\D|$)", _decimals, compact(value))
+    )
     hardware, trace = run.provenance["hardware"]["name"], run.provenance["trace"]["name"]
     style.dress(
         axes,
@@ -158,6 +162,11 @@ def cycles(run: Run, path: PathLike | None = None) -> Figure:
     )
     figure.legend(handles=shown, fontsize=style.SMALL, loc="outside lower center", ncols=4, frameon=False)
     return _finish(figure, path)
+
+
+def _decimals(found: re.Match[str]) -> str:
+    """Return decimals without their zeros at the end: 2.50k is 2.5k, 1.00k is 1k."""
+    return f".{found[1]}" if found[1] else ""
 
 
 def _parts() -> list[tuple[str, str, str]]:

@@ -108,7 +108,7 @@ class Run:
         return RunPlots(self)
 
     def table(self, width: int = 80) -> str:
-        """Return a text table per layer and in total that fits `width` characters (at least 76)."""
+        """Return a text table per layer and in total that fits `width` characters (at least 72)."""
         return tables.run_table(self, width)
 
     def to_json(self) -> dict[str, Any]:

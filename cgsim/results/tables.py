@@ -12,20 +12,20 @@ from cgsim.errors import CgsimError
 if TYPE_CHECKING:
     from cgsim.results.run import Run
 
-MIN_WIDTH = 76
+MIN_WIDTH = 72
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 # name, heading (two lines), width; the layer's column takes what is left.
 _COLUMNS = (
     ("dense_cycles", "cycles", "dense", 6),
-    ("gated_cycles", "", "gated", 6),
+    ("gated_cycles", "", "gated", 5),
     ("speedup", "speed-", "up", 6),
-    ("flop_reduction", "FLOP", "reduct.", 7),
+    ("flop_reduction", "FLOP", "red.", 6),
     ("efficiency", "effi-", "ciency", 6),
     ("dense_offchip_bytes", "off-chip B", "dense", 6),
-    ("gated_offchip_bytes", "", "gated", 6),
+    ("gated_offchip_bytes", "", "gated", 5),
     ("dense_utilization", "utilization", "dense", 6),
-    ("utilization", "", "gated", 6),
+    ("utilization", "", "gated", 5),
 )
 _COUNTED = {"dense_cycles", "gated_cycles", "dense_offchip_bytes", "gated_offchip_bytes"}
 
@@ -74,7 +74,7 @@ def shorten(name: str, width: int) -> str:
 def run_table(run: Run, width: int = 80) -> str:
     """Return the table of a run: origin, one line per layer (per image), total, latency, where cycles go.
 
-    Raises CgsimError if `width` is below 76.
+    Raises CgsimError if `width` is below 72.
     """
     if width < MIN_WIDTH:
         raise CgsimError(f"table: width {width} is too small, expected {MIN_WIDTH} or more")
@@ -186,8 +186,7 @@ def _significant(value: float) -> str:
         return "-"
     if value >= 1000:
         return f"{value:,.0f}"
-    digits = 3 - len(f"{value:.0f}") if value >= 1 else 3
-    return f"{value:.{max(digits, 0)}f}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _where(total: Mapping[str, Any], width: int) -> list[str]:
