@@ -155,3 +155,14 @@ def print_json(value: Any) -> None:
     from cgsim.results.files import to_json_text
 
     print(to_json_text(value))
+
+
+def told_written(folder: object, names: Sequence[str]) -> str:
+    """Say which files now lie in a folder."""
+    return textwrap.fill(
+        f"written to {folder}: {', '.join(names)}",
+        WIDTH,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -15,6 +15,7 @@ from cgsim.commands.parser import (
     positive,
     print_json,
     single_settings,
+    told_written,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def run(arguments: argparse.Namespace) -> None:
         print_json(result.to_json())
         return
     print(result.table())
-    print(f"\nwritten to {folder}: {', '.join(written)}")
+    if folder is not None:
+        print(f"\n{told_written(folder, written)}")
 
 
 def _folder(arguments: argparse.Namespace, trace: Trace, hardware: Hardware) -> Path | None:

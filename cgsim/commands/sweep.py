@@ -16,6 +16,7 @@ from cgsim.commands.parser import (
     parse_settings,
     positive,
     print_json,
+    told_written,
 )
 
 PLOT = "speedup_vs_array.png"
@@ -39,6 +40,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "-o", "--output", metavar="DIR", default="out/sweep", help="folder to write to; default out/sweep"
     )
+    parser.add_argument("--samples", type=positive, metavar="N", help="only the first N samples")
+    parser.add_argument("--check", action="store_true", help="check that cycles, MACs and bytes add up")
     parser.add_argument(
         "--workers", type=positive, metavar="N", help="processes (default: one for each core)"
     )
@@ -75,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         print_json({"rows": records, "units": about["units"], "provenance": about["provenance"]})
         return
     print(sweep_table(records, list(grid)))
-    print(f"\nwritten to {arguments.output}: {', '.join(written)}")
+    print(f"\n{told_written(arguments.output, written)}")
 
 
 def sweep_table(records: list[dict[str, Any]], keys: list[str]) -> str:
