@@ -88,8 +88,8 @@ def run_pipeline(program: np.ndarray, plan: Plan, work: Workload, machine: Machi
 
         if run[folds.DURATION] > 0:
             now = _wait(now, ready, LOAD_WEIGHTS, out)
-            if step[CONDITIONAL]:
-                now = _wait(now, decided[tile], DECISION, out)
+            if step[CONDITIONAL]:  # which weights to shift in is known when the decisions are
+                now = _wait(now, decided[tile] + machine.rows, DECISION, out)
             if step[WEIGHT_BYTES]:
                 now = _wait(now, weights_there + machine.rows, WEIGHT_LOAD, out)
             now = _wait(now, activations_there, ACTIVATION_LOAD, out)
@@ -111,7 +111,7 @@ def run_pipeline(program: np.ndarray, plan: Plan, work: Workload, machine: Machi
         weight_done[weights] = max(weight_done[weights], done)
         activation_done[activations] = max(activation_done[activations], done)
         if step[LAST]:
-            results = max(left[tile], decided[tile] if step[CONDITIONAL] else 0, residual_there)
+            results = max(now, left[tile], decided[tile] if step[CONDITIONAL] else 0, residual_there)
             operations = step[OUTPUTS] * (1 + work.residuals)
             vector_free = max(results, vector_free) + -(-operations // machine.lanes)
             vector_done[tile] = vector_free
@@ -162,12 +162,13 @@ def array_alone(program: np.ndarray, machine: Machine) -> int:
     for index in range(len(program)):
         step = program[index]
         run = step[RUN:]
-        if step[CONDITIONAL]:
-            now = max(now, decided)
         if run[folds.DURATION] > 0:
-            now = max(now, ready) + run[folds.DURATION]
+            shifted = decided + machine.rows if step[CONDITIONAL] else 0
+            now = max(now, ready, shifted) + run[folds.DURATION]
             ready = now + run[folds.GAP]
             left = now + machine.drain
+        elif step[CONDITIONAL]:
+            now = max(now, decided)
         if not step[CONDITIONAL]:
             decided = now + machine.drain + machine.compare_latency
     return max(left, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from cgsim.engine.checks import check_conservation
 from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
 from cgsim.engine.dram import dram
-from cgsim.engine.machine import machine, workload
+from cgsim.engine.machine import Workload, machine, workload
 from cgsim.engine.pipeline import CYCLES, METRICS
 from cgsim.engine.replay import ARRAY_CYCLES, ON, RESULTS, replay_dense, replay_gated
 from cgsim.engine.vector import run_vector
@@ -20,13 +21,15 @@ from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation, operations
 from cgsim.mapping.plan import Plan, plan
 from cgsim.mapping.slots import Slots, slots
-from cgsim.mapping.tiling import Tiling, choose, whole_layer
+from cgsim.mapping.tiling import Tiling, candidates, whole_layer
 from cgsim.mapping.vector import vector_tiles
 from cgsim.trace.macs import executed_macs
 from cgsim.trace.network import Layer, Network
 
 REPLAYED = ("activation", "pixel", "none")
 BLOCK_BYTES = 64 << 20
+CANDIDATES = 24
+"""Tilings tried per layer and mode; gated ones on the first sample of the trace."""
 
 
 class Gates(Protocol):
@@ -91,17 +94,18 @@ def run(
             result = run_vector(tiles, machine(hardware, 1), memory)
             raw["dense"][:, index, :METRICS] = raw["gated"][:, index, :METRICS] = result
             continue
-        ungated = _Mapped(operation.ungated(), hardware, 1, 1.0)
+        plain = operation.ungated()
+        ungated = _ungated(plain, hardware, 1)
         mapping.append({"layer": layer.name, "mode": "dense", **ungated.describe()})
-        raw["dense"][:, index] = ungated.dense(hardware, memory)
+        raw["dense"][:, index] = ungated.dense()
         if layer.gate == "none" or not hardware.gate_unit.enabled:
-            same = groups == 1
-            own = ungated if same else _Mapped(operation.ungated(), hardware, groups, 1.0)
-            raw["gated"][:, index] = raw["dense"][:, index] if same else own.dense(hardware, memory)
+            own = _ungated(plain, hardware, groups)
+            raw["gated"][:, index] = own.dense()
         else:
-            own = _Mapped(operation, hardware, groups, float(trace.density(layer.name).mean()))
+            _, first = next(_gate_blocks(trace, layer, np.arange(1)))
+            own = Mapped(operation, hardware, groups, float(trace.density(layer.name).mean()), first)
             for part, gates in _gate_blocks(trace, layer, chosen):
-                raw["gated"][part, index] = own.gated(gates, hardware, memory)
+                raw["gated"][part, index] = own.gated(gates)
             on = raw["gated"][:, index, ON]
             macs["gated"][:, index] = executed_macs(layer, on)
             gates_per_sample = int(np.prod(layer.gate_shape))
@@ -121,27 +125,40 @@ def run(
     return Counts(columns, fused, mapping)
 
 
-class _Mapped:
-    """An operation with its slots, tiling and plans, ready to replay."""
+class Mapped:
+    """An operation with its slots and the tiling that takes the fewest cycles, ready to replay.
 
-    def __init__(self, operation: Operation, hardware: Hardware, groups: int, density: float) -> None:
-        layer = operation.layer
+    Gated, the tilings are tried on `gates`, uint64 [S, N or 1, W].
+    """
+
+    def __init__(
+        self, operation: Operation, hardware: Hardware, groups: int, density: float = 1.0, gates: np.ndarray | None = None
+    ) -> None:
+        self.layer = layer = operation.layer
+        self.memory = dram(hardware)
+        self.machine = machine(hardware, groups)
+        self.work: Workload = workload(operation, slots(layer, hardware.array.cols, groups), hardware.array.rows)
         self.layout: Slots = slots(layer, hardware.array.cols, groups)
-        self.tiling: Tiling = choose(layer, hardware, groups, density, operation.residuals)
-        self.plan: Plan = plan(layer, self.layout, self.tiling)
-        self.whole: Plan = plan(layer, self.layout, whole_layer(layer, self.layout, hardware.array.rows))
-        self.work = workload(operation, self.layout, hardware.array.rows)
-        self.groups = groups
         widths = self.layout.end - self.layout.first
         self.slot_bits = np.ones_like(widths) if layer.gate == "pixel" else widths
+        self.whole: Plan = plan(layer, self.layout, whole_layer(layer, self.layout, hardware.array.rows))
 
-    def dense(self, hardware: Hardware, memory: Any) -> np.ndarray:
-        return replay_dense(self.plan, self.whole, self.work, machine(hardware, self.groups), memory)
+        tried = candidates(layer, hardware, groups, density, operation.residuals, CANDIDATES)
+        costs = [self._cost(plan(layer, self.layout, tiling), gates) for tiling in tried]
+        self.tiling: Tiling = tried[costs.index(min(costs))]
+        self.plan: Plan = plan(layer, self.layout, self.tiling)
 
-    def gated(self, gates: np.ndarray, hardware: Hardware, memory: Any) -> np.ndarray:
-        layout, target = self.layout, machine(hardware, self.groups)
+    def _cost(self, trial: Plan, gates: np.ndarray | None) -> tuple[int, int]:
+        results = self.dense(trial)[None] if gates is None else self.gated(gates, trial)
+        return int(results[:, CYCLES].sum()), int(results[:, METRICS - len(TENSORS) : METRICS].sum())
+
+    def dense(self, tiles: Plan | None = None) -> np.ndarray:
+        return replay_dense(tiles or self.plan, self.whole, self.work, self.machine, self.memory)
+
+    def gated(self, gates: np.ndarray, tiles: Plan | None = None) -> np.ndarray:
+        first, end = self.layout.first, self.layout.end
         return replay_gated(
-            gates, layout.first, layout.end, self.slot_bits, self.plan, self.whole, self.work, target, memory
+            gates, first, end, self.slot_bits, tiles or self.plan, self.whole, self.work, self.machine, self.memory
         )
 
     def describe(self) -> dict[str, Any]:
@@ -153,8 +170,15 @@ class _Mapped:
             "pixel_tiles": len(self.plan.pixels),
             "channel_tiles": len(self.plan.folds),
             "loop_order": tiling.loop_order,
+            "chunk_folds": tiling.chunk_folds,
             "interleaved": tiling.interleaved,
         }
+
+
+@lru_cache(maxsize=4096)
+def _ungated(operation: Operation, hardware: Hardware, groups: int) -> Mapped:
+    """An operation without gates, mapped once for all the layers, traces and runs that repeat it."""
+    return Mapped(operation, hardware, groups)
 
 
 def _samples(available: int, samples: Sequence[int] | None) -> np.ndarray:

@@ -19,8 +19,9 @@ class Operation:
     residuals: int = 0
 
     def ungated(self) -> Operation:
-        """The same operation without gates: one path over the whole reduction."""
-        return replace(self, layer=replace(self.layer, gate="none", base_channels=0, base_groups=1))
+        """The same operation without gates (one path over the whole reduction) and without names."""
+        layer = replace(self.layer, name="", producers=(), gate="none", base_channels=0, base_groups=1)
+        return Operation(replace(layer, gate_network_macs=0), (), self.residuals)
 
 
 def operations(network: Network) -> tuple[Operation, ...]:

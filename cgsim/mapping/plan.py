@@ -74,7 +74,8 @@ def _inputs(
     if layout.blocks == 1:
         base = _tile_inputs(layer, layout, 0, 1)[0]
         return [(base if tile == 0 else 0, layer.in_shape[0] - base) for tile in range(len(folds))]
-    return [(layer.in_shape[0] if tile == 0 else 0, 0) for tile in range(len(folds))]
+    every = (layer.in_shape[0], 0) if layer.base_reduction else (0, layer.in_shape[0])
+    return [every if tile == 0 else (0, 0) for tile in range(len(folds))]
 
 
 def _tile_inputs(layer: Layer, layout: Slots, first: int, end: int) -> tuple[int, int]:

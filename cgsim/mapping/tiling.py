@@ -1,4 +1,4 @@
-"""Tile sizes and loop order of a layer: enumerated, held against the buffers, chosen by an estimate."""
+"""Tile sizes and loop order of a layer: enumerated, held against the buffers, ranked by an estimate."""
 
 from __future__ import annotations
 
@@ -111,35 +111,34 @@ def need(layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, residu
     )
 
 
-def choose(layer: Layer, hardware: Hardware, column_groups: int, density: float, residuals: int) -> Tiling:
-    """The tiling of least estimated time, then least traffic, that fits the buffers.
+def candidates(
+    layer: Layer, hardware: Hardware, column_groups: int, density: float, residuals: int, limit: int
+) -> tuple[Tiling, ...]:
+    """The `limit` tilings of least estimated time, then least traffic, among those that fit the buffers.
 
     `density` is the expected share of conditional work (1 for dense execution, whose layer has no
-    conditional path). The estimate serves the choice alone; the engine counts cycles. Raises CgsimError
-    if the smallest tile does not fit, naming each buffer and how much it needs.
+    conditional path). The estimate is no cycle count: whoever can count chooses among the candidates.
+    Raises CgsimError if the smallest tile does not fit, naming each buffer and how much it needs.
     """
     anonymous = dataclasses.replace(layer, name="", producers=(), gate_network_macs=0)
-    chosen = _choose(anonymous, hardware, column_groups, round(density, 2), residuals)
-    if chosen is None:
+    best = _best(anonymous, hardware, column_groups, round(density, 2), residuals, limit)
+    if not best:
         _refuse(layer, slots(layer, hardware.array.cols, column_groups), hardware, residuals)
-    return chosen
+    return best
 
 
 @lru_cache(maxsize=4096)
-def _choose(
-    layer: Layer, hardware: Hardware, column_groups: int, density: float, residuals: int
-) -> Tiling | None:
+def _best(
+    layer: Layer, hardware: Hardware, column_groups: int, density: float, residuals: int, limit: int
+) -> tuple[Tiling, ...]:
     layout = slots(layer, hardware.array.cols, column_groups)
     gated = layer.conditional_reduction > 0
-    best: tuple[float, int] | None = None
-    chosen = None
-    for tiling in _candidates(layer, layout, hardware, gated):
-        if not _fits(need(layer, layout, hardware, tiling, residuals, gated), hardware):
-            continue
-        cost = _estimate(layer, layout, hardware, tiling, density)
-        if best is None or cost < best:
-            best, chosen = cost, tiling
-    return chosen
+    costs = {
+        tiling: _estimate(layer, layout, hardware, tiling, density)
+        for tiling in _candidates(layer, layout, hardware, gated)
+        if _fits(need(layer, layout, hardware, tiling, residuals, gated), hardware)
+    }
+    return tuple(sorted(costs, key=costs.__getitem__)[:limit])
 
 
 def _candidates(layer: Layer, layout: Slots, hardware: Hardware, gated: bool) -> Iterator[Tiling]:
@@ -162,7 +161,7 @@ def _row_folds(layer: Layer, rows: int) -> int:
 
 def _cuts(size: int) -> list[int]:
     """Sizes that cut `size` into 1, 2, 3 ... nearly equal pieces: few, and none wasteful."""
-    return sorted({ceil(size / pieces) for pieces in (*range(1, 17), 20, 24, 32, 48, 64, 128, size)}, reverse=True)
+    return sorted({ceil(size / pieces) for pieces in (*range(1, 9), 12, 16, 24, 32, 64, 128, size)}, reverse=True)
 
 
 def _chunk(layer: Layer, layout: Slots, hardware: Hardware, folds: int, row_folds: int) -> int:
