@@ -134,7 +134,7 @@ def by_sample(columns: Columns, layers: int, processing_elements: int) -> dict[s
 def summary(
     columns: Columns, layers: int, processing_elements: int, clock_mhz: float, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the totals of a run (docs/quick-start.md, "Result columns").
+    """Return the totals of a run (docs/results.md).
 
     Counted columns are summed over layers and samples, ratios are those of the sums; `density` is the mean
     over layers and samples weighted by dense MACs. Latencies take the layers of a sample one after
