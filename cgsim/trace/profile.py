@@ -237,6 +237,10 @@ def hand_set(
 
 def _spread(density: float, spread: float) -> NDArray[np.float64]:
     """Densities of 32 channels with the given mean and spread of log-odds."""
+    if not 0 <= density <= 1:
+        raise CgsimError(f"profile: a density lies between 0 and 1, got {density}")
+    if not 0 <= spread <= 10:
+        raise CgsimError(f"profile: the spread of log-odds lies between 0 and 10, got {spread}")
     if density in (0, 1) or spread == 0:
         return np.full(1, density)
     offsets = spread * upper_threshold((np.arange(32, 0, -1) - 0.5) / 32)

@@ -131,7 +131,6 @@ class _Generator:
         self.network, self.samples, self.seed = network, samples, seed
         self.sampled = [layer for layer in gated if layer.gate != "static"]
         self.static = [layer for layer in gated if layer.gate == "static"]
-        self.correlation = profile.layer_correlation
         self.index = {layer.name: i for i, layer in enumerate(gated)}
         self.profiles: dict[str, LayerProfile] = {}
         self.densities: dict[str, NDArray[np.float64]] = {}
@@ -141,15 +140,25 @@ class _Generator:
             self.profiles[layer.name] = found
             order = np.random.default_rng([seed, 1, self.index[layer.name]]).permutation(channels)
             self.densities[layer.name] = np.array(found.densities)[order]
+        shared = self._levels(0) * math.sqrt(profile.layer_correlation)
+        rest = math.sqrt(1 - profile.layer_correlation)
+        self.levels = {name: shared + rest * self._levels(1 + i) for name, i in self.index.items()}
+
+    def _levels(self, stream: int) -> NDArray[np.float64]:
+        """A normal sample of mean 0 and variance 1, one per sample of the trace, in seeded order.
+
+        Quantiles instead of draws, so that few samples do not move the mean density.
+        """
+        points = upper_threshold((np.arange(self.samples) + 0.5) / self.samples)
+        points /= points.std() or 1.0
+        return np.random.default_rng([self.seed, 3, stream]).permutation(points)
 
     def bits(self, layer: Layer, sample: int, shift: float) -> NDArray[np.bool_]:
         """Gates of one sample as bool of the layer's `gate_shape`."""
         shape, profile = grid(layer), self.profiles[layer.name]
         seeds = [self.seed, 2, sample + 1, self.index[layer.name]]
         rng = np.random.default_rng(seeds)
-        of_sample = np.random.default_rng([self.seed, 3, sample + 1]).standard_normal()
-        of_layer = rng.standard_normal()
-        level = math.sqrt(self.correlation) * of_sample + math.sqrt(1 - self.correlation) * of_layer
+        level = 0.0 if sample == _STATIC else self.levels[layer.name][sample]
         offsets = rng.standard_normal((shape[0], 1, 1))
         common = gaussian_field(rng, (1, *shape[1:]), profile.common_length, profile.common_power)
         field = gaussian_field(rng, shape, profile.length, profile.power)
