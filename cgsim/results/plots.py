@@ -78,9 +78,13 @@ def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
     share = layers["dense_macs"][drawn] / max(layers["dense_macs"].sum(), 1)
     figure = style.Plot(*_SIZE)
     axes = figure.add_subplot()
-    top_x = 1.12 * max([1.2, total["flop_reduction"], *x])
-    top_y = 1.12 * max([1.2, total["speedup"], *y])
-    _efficiency_lines(axes, top_x, max(top_y, top_x))
+    whole = (total["flop_reduction"], total["speedup"])
+    seen = [pair for pair in (whole, *zip(x, y, strict=True)) if np.isfinite(pair).all()]
+    top_x, top_y = (1.12 * max(1.2, *values) for values in zip(*seen, strict=True))
+    top_y = max(top_y, min(top_x, 1.35 * top_y))
+    axes.set_xlim(min(0.95, 0.95 * x.min()), top_x)
+    axes.set_ylim(0, top_y)
+    ends = _efficiency_lines(axes, top_x, top_y)
     axes.axhline(1, color=style.GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
     cloud = (samples["flop_reduction"], samples["speedup"])
     axes.scatter(
@@ -89,19 +93,17 @@ def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
     sizes = 12 + 500 * share
     axes.scatter(x, y, s=sizes, color=style.SKY, edgecolors=style.BLUE, linewidths=0.8, alpha=0.75, zorder=3,
                  label="layer (area: share of MACs)")  # fmt: skip
-    axes.scatter(total["flop_reduction"], total["speedup"], s=130, marker="*", color=style.VERMILLION,
+    axes.scatter(*whole, s=130, marker="*", color=style.VERMILLION,
                  edgecolors=style.BLACK, linewidths=0.6, zorder=5, label="whole network")  # fmt: skip
-    axes.set_xlim(min(0.95, 0.95 * x.min(initial=1)), top_x)
-    axes.set_ylim(0, max(top_y, min(top_x, 1.35 * top_y)))
     names = [str(name) for name in layers["layer"][drawn]]
     page = labels.Page(axes, 0.87 * 72 * _SIZE[0], 0.83 * 72 * _SIZE[1])
     chosen = _notable(layers, drawn)
     radii = np.sqrt(sizes / np.pi)
     obstacles = [page.around(*point) for point in zip(x, y, radii, strict=True)]
-    obstacles += [page.around(*point, 1.5) for point in zip(*cloud, strict=True)]
-    obstacles += [page.around(total["flop_reduction"], total["speedup"], 6.5)]
+    obstacles += [page.around(*point, 1.5) for point in zip(*cloud, strict=True) if np.isfinite(point).all()]
+    obstacles += [page.around(*whole, 6.5)] if np.isfinite(whole).all() else []
     obstacles += [labels.Box(0, page.box.top - 62, 190, page.box.top)]  # the legend
-    obstacles += [_right_of(page, top_x, kept * top_x) for kept in _KEPT]
+    obstacles += [_left_of(page, *end) for end in ends]
     points = [(float(x[i]), float(y[i]), float(radii[i])) for i in chosen]
     labels.place(axes, page, [shorten(names[i], 22) for i in chosen], points, obstacles)
     hardware, trace = run.provenance["hardware"]["name"], run.provenance["trace"]["name"]
@@ -137,7 +139,7 @@ def cycles(run: Run, path: PathLike | None = None) -> Figure:
                       edgecolor="white" if hatch else colour, linewidth=0)  # fmt: skip
             start[mode] += part
             used += total[f"{mode}_{column}_cycles"]
-        if used:
+        if used > 0.001 * (total["dense_cycles"] + total["gated_cycles"]):
             label = column.replace("_", " ")
             shown.append(Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label, linewidth=0))
     longest = max(start["dense"].max(), start["gated"].max())
@@ -175,21 +177,26 @@ def _parts() -> list[tuple[str, str, str]]:
     return busy + [(f"{name}_stall", STALL_COLOURS[name], STALL_HATCH) for name in STALLS]
 
 
-def _efficiency_lines(axes: Axes, top_x: float, top_y: float) -> None:
-    """Draw y = x, the ideal, and below it faint lines where 75, 50 and 25 % of the saving is kept."""
+def _efficiency_lines(axes: Axes, top_x: float, top_y: float) -> list[tuple[float, float]]:
+    """Draw y = x, the ideal, and faint lines where 75, 50 and 25 % of the saving is kept.
+
+    Returns where the faint lines leave the plot, which is where their names end.
+    """
     far = 2 * max(top_x, top_y)
     ideal = "ideal: speedup = FLOP reduction"
     axes.add_line(Line2D([0, far], [0, far], color=style.BLACK, linewidth=1.1, zorder=1, label=ideal))
+    ends = []
     for kept in _KEPT:
-        axes.add_line(
-            Line2D([0, far], [0, kept * far], color="#BBBBBB", linewidth=0.7, linestyle="--", zorder=1)
-        )
+        line = Line2D([0, far], [0, kept * far], color="#BBBBBB", linewidth=0.7, linestyle="--", zorder=1)
+        axes.add_line(line)
+        through_top = kept * top_x > 0.97 * top_y
+        ends.append((0.96 * top_y / kept, 0.96 * top_y) if through_top else (top_x, kept * top_x))
         text = f"{100 * kept:.0f} % kept "
-        axes.annotate(text, (top_x, kept * top_x), fontsize=style.SMALL - 1, color="#777777", ha="right",
-                      va="bottom", annotation_clip=True)  # fmt: skip
+        axes.annotate(text, ends[-1], fontsize=style.SMALL - 1, color="#777777", ha="right", va="bottom")
+    return ends
 
 
-def _right_of(page: labels.Page, x: float, y: float) -> labels.Box:
+def _left_of(page: labels.Page, x: float, y: float) -> labels.Box:
     """Return the place of a "75 % kept" that ends at a data point."""
     right, bottom = page.position(x, y)
     return labels.Box(right - 36, bottom, right, bottom + 9)

@@ -68,6 +68,14 @@ def test_nothing_with_macs_can_be_drawn(make_run):
         run.plot.speedup_vs_flops()
 
 
+def test_infinite_reductions_are_left_out(make_run):
+    data = make_columns(["a", "b"], 2)
+    for name in ("gated_macs", "gated_cycles"):
+        data[name] = np.where(data["layer"] == "a", 0, data[name])
+    points = make_run(data).plot.speedup_vs_flops().axes[0].collections
+    assert len(next(c for c in points if c.get_label().startswith("layer")).get_offsets()) == 1
+
+
 @pytest.mark.parametrize(("extension", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_plots_are_written_by_extension(run, tmp_path, extension, magic):
     path = tmp_path / "new" / f"plot.{extension}"
