@@ -38,7 +38,7 @@ def sweep(
     workers: int | None = None,
     output: str | os.PathLike[str] | None = None,
     progress: bool = False,
-    samples: Sequence[int] | None = None,
+    samples: int | Sequence[int] | None = None,
     check: bool = False,
     executor: Executor | None = None,
     command: str = "",
@@ -52,7 +52,7 @@ def sweep(
         workers: processes; all CPUs by default, 1 runs in this process.
         output: folder for `sweep.parquet` (the table) and `sweep.json` (provenance and units).
         progress: show a progress bar on the terminal.
-        samples: positions of the samples to simulate, all by default.
+        samples: the first so many samples of each trace, or the positions of those to simulate; all by default.
         check: verify conservation of cycles, bytes and MACs in every run.
         executor: where the runs happen, instead of `workers` processes of this machine.
         command: the command line, for the provenance.
@@ -68,7 +68,8 @@ def sweep(
     """
     base = load_hardware(hw)
     points = grid_points(base, grid)
-    chosen = None if samples is None else tuple(int(sample) for sample in samples)
+    positions = range(samples) if isinstance(samples, int) else samples
+    chosen = None if positions is None else tuple(int(position) for position in positions)
     opened = _open(traces)
     folder = _prepare(output)
     if executor is None:

@@ -92,6 +92,8 @@ def test_samples_change_the_rows(traces):
     part = cgsim.sweep(traces[0], "edge-16x16", {}, workers=1, samples=[1], check=True)
     assert (one["samples"][0], part["samples"][0]) == (2, 1)
     assert one["row"][0] != part["row"][0]
+    first = cgsim.sweep(traces[0], "edge-16x16", {}, workers=1, samples=1)
+    assert first["row"][0] == cgsim.sweep(traces[0], "edge-16x16", {}, workers=1, samples=[0])["row"][0]
 
 
 def test_rows_keep_their_keys(traces):
