@@ -52,7 +52,7 @@ def sweep(
         workers: processes; all CPUs by default, 1 runs in this process.
         output: folder for `sweep.parquet` (the table) and `sweep.json` (provenance and units).
         progress: show a progress bar on the terminal.
-        samples: the first so many samples of each trace, or the positions of those to simulate; all by default.
+        samples: the first so many samples of each trace, or the positions of those wanted; all by default.
         check: verify conservation of cycles, bytes and MACs in every run.
         executor: where the runs happen, instead of `workers` processes of this machine.
         command: the command line, for the provenance.
