@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
-from typing import Literal, NoReturn
+from typing import Literal
 
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
@@ -118,13 +118,10 @@ def candidates(
 
     `density` is the expected share of conditional work (1 for dense execution, whose layer has no
     conditional path). The estimate is no cycle count: whoever can count chooses among the candidates.
-    Raises CgsimError if the smallest tile does not fit, naming each buffer and how much it needs.
+    There is at least one if `require_fit` does not complain.
     """
     anonymous = dataclasses.replace(layer, name="", producers=(), gate_network_macs=0)
-    best = _best(anonymous, hardware, column_groups, round(density, 2), residuals, limit)
-    if not best:
-        _refuse(layer, slots(layer, hardware.array.cols, column_groups), hardware, residuals)
-    return best
+    return _best(anonymous, hardware, column_groups, round(density, 2), residuals, limit)
 
 
 @lru_cache(maxsize=4096)
@@ -227,7 +224,9 @@ def _estimate(
     return max(array, traffic / rate) + exposed, int(traffic)
 
 
-def _refuse(layer: Layer, layout: Slots, hardware: Hardware, residuals: int) -> NoReturn:
+def require_fit(layer: Layer, hardware: Hardware, column_groups: int, residuals: int) -> None:
+    """Raise CgsimError if the smallest tile does not fit, naming each buffer and how much it needs."""
+    layout = slots(layer, hardware.array.cols, column_groups)
     smallest = Tiling(1, 1, 1, 1, "activations_outer", False)
     needed = need(layer, layout, hardware, smallest, residuals, layer.conditional_reduction > 0)
     short = []
@@ -236,6 +235,8 @@ def _refuse(layer: Layer, layout: Slots, hardware: Hardware, residuals: int) -> 
         wanted = getattr(needed, buffer)
         if wanted > kib * 1024:
             short.append(f"buffers.{buffer}_kib needs {ceil(wanted / 1024 * 100) / 100:g}, has {kib:g}")
-    raise CgsimError(
-        f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one pixel: " + "; ".join(short)
-    )
+    if short:
+        raise CgsimError(
+            f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one pixel: "
+            + "; ".join(short)
+        )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cgsim.engine.pipeline import METRICS
 from cgsim.engine.replay import ARRAY_CYCLES, ON
-from cgsim.engine.run import Mapped
+from cgsim.engine.mapped import Calibration, Mapped
 from cgsim.engine.stepped.layer import direct, run_layer
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
@@ -65,7 +65,7 @@ def test_gated_layer(case: tuple[Layer, Hardware, int]) -> None:
     assert stepped.gates is not None
     assert (stepped.gates == wanted.gates).all()
     words = bytes_to_words(pack_bits(stepped.gates))[None]
-    mapped = Mapped(Operation(layer), target, target.array.column_groups, 0.5, words)
+    mapped = Mapped(Operation(layer), target, target.array.column_groups, Calibration("", words, 0.5))
     result = mapped.gated(words)[0]
     assert result[ON] == stepped.gates.sum()
     assert result[ARRAY_CYCLES] == stepped.cycles

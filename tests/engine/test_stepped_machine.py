@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgsim.engine.columns import PHASES, STALLS, TENSORS
-from cgsim.engine.run import Mapped
+from cgsim.engine.mapped import Calibration, Mapped
 from cgsim.engine.stepped.machine import SteppedMachine
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
@@ -68,7 +68,7 @@ def test_pipeline(case: tuple[Operation, Hardware, Tiling, np.ndarray | None]) -
     groups = target.array.column_groups
     stepped = SteppedMachine(operation, target, tiling, groups, gates).run()
     words = None if gates is None else bytes_to_words(pack_bits(gates))[None]
-    mapped = Mapped(operation, target, groups, 0.5, words)
+    mapped = Mapped(operation, target, groups, None if words is None else Calibration("", words, 0.5))
     tiles = plan(operation.layer, mapped.layout, tiling)
     if words is None:
         result = mapped.dense(tiles)

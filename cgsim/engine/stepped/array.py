@@ -57,19 +57,27 @@ class Feed:
         """True if every result of every queued fold has left."""
         return not any(self.due)
 
+    @property
+    def left(self) -> bool:
+        """True if every result of the folds that have started has left."""
+        return not any(self.due[: len(self.starts)])
+
+    def idle(self, cycle: int) -> bool:
+        """True if no vector enters."""
+        return not self.starts or cycle >= self.starts[-1] + len(self.folds[len(self.starts) - 1].vectors)
+
     def may_start(self, cycle: int) -> bool:
         """True if the stream is idle and the next fold's weights are written far enough."""
         fold = len(self.starts)
-        idle = fold == 0 or cycle >= self.starts[-1] + len(self.folds[fold - 1].vectors)
-        return idle and fold < len(self.loads) and cycle >= self.loads[fold] + self.rows
+        return self.idle(cycle) and fold < len(self.loads) and cycle >= self.loads[fold] + self.rows
 
-    def turn(self, cycle: int, start: bool) -> None:
-        """One cycle; `start` lets the next fold begin to stream in it."""
+    def turn(self, cycle: int, start: bool, load: bool = True) -> None:
+        """One cycle; `start` lets the next fold begin to stream in it, `load` its weights be written."""
         if start:
             self.starts.append(cycle)
         fold = len(self.loads)
         free = len(self.starts) >= fold and (self.overlapped or fold == 0 or self.due[fold - 1] == 0)
-        if fold < len(self.folds) and free:
+        if fold < len(self.folds) and free and load:
             self.loads.append(cycle)
         before = [[(pe.passing, pe.partial) for pe in line] for line in self.grid]
         for r in range(self.rows):
@@ -120,7 +128,7 @@ def run_feeds(
     for feed, folds in zip(feeds, base, strict=True):
         for fold in folds:
             feed.append(fold)
-    plan: list[list[int]] = [[f for f in range(len(feeds))] for _ in base[0]]  # feeds of each common fold
+    common = [list(range(len(feeds))) for _ in base[0]]  # the feeds that take part in each common fold
     started, cycle, decided = 0, 0, None
     while True:
         finished = all(feed.done for feed in feeds)
@@ -130,28 +138,24 @@ def run_feeds(
             decided = cycle + compare_latency
         if decided == cycle and decide is not None:
             late = decide()
-            for position in range(max(len(folds) for folds in late)):
-                users = [f for f in range(len(feeds)) if late[f][position] is not None]
-                plan += [users] if users else []
-                for f in users:
-                    fold = late[f][position]
-                    assert fold is not None
-                    feeds[f].append(fold)
             decide = None
-            if all(feed.done for feed in feeds):
-                return cycle
-        ready = [feed.may_start(cycle) for feed in feeds]
-        if together:
-            go = started < len(plan) and all(ready[f] for f in plan[started]) and _idle(feeds, cycle)
-            ready = [go and f in plan[started] for f in range(len(feeds))]
+            for position in range(len(late[0])):
+                users = [f for f in range(len(feeds)) if late[f][position] is not None]
+                common += [users] if users else []
+            for feed, wanted in zip(feeds, late, strict=True):
+                for fold in wanted:
+                    if fold is not None:
+                        feed.append(fold)
+            continue
+        if not together:
+            for feed in feeds:
+                feed.turn(cycle, feed.may_start(cycle))
+        else:
+            users = common[started] if started < len(common) else []
+            go = bool(users) and all(feed.idle(cycle) for feed in feeds) and all(feeds[f].may_start(cycle) for f in users)
             started += go
-        for feed, start in zip(feeds, ready, strict=True):
-            feed.turn(cycle, start)
+            following = common[started] if started < len(common) else []
+            left = feeds[0].overlapped or (not go and all(feed.left for feed in feeds))
+            for f, feed in enumerate(feeds):
+                feed.turn(cycle, go and f in users, load=left and f in following)
         cycle += 1
-
-
-def _idle(feeds: Sequence[Feed], cycle: int) -> bool:
-    """True if no feed streams; in serial execution, no feed holds results either."""
-    return all(
-        not feed.starts or cycle >= feed.starts[-1] + len(feed.folds[len(feed.starts) - 1].vectors) for feed in feeds
-    )
