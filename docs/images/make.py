@@ -1,28 +1,33 @@
-"""Make the figures of the documentation from the shipped traces: `python docs/images/make.py [FOLDER]`."""
+"""Make table and figures of docs/quick-start.md from the shipped traces: `python docs/images/make.py`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cgsim
 from cgsim.results.plots import speedup_vs_array
 
-HERE = Path(__file__).resolve().parent
-TRACES = HERE.parents[1] / "traces"
+IMAGES = Path(__file__).resolve().parent
+PAGE = IMAGES.parent / "quick-start.md"
+TRACES = IMAGES.parents[1] / "traces"
 SIZES = [8, 16, 32]
+START = "<!-- table: made by docs/images/make.py -->\n"
+END = "<!-- end of table -->"
 
 
-def main(folder: Path) -> None:
-    """Write speedup_vs_flops.png, cycles.png and speedup_vs_array.png into `folder`."""
+def main() -> None:
+    """Write speedup_vs_flops.png, cycles.png and speedup_vs_array.png, and the table into the page."""
     hardware = cgsim.load_hardware("asic-28nm")
     run = cgsim.simulate(cgsim.load_trace(TRACES / "resnet20-cgnet.trace.parquet"), hardware)
-    run.plot.speedup_vs_flops(folder / "speedup_vs_flops.png")
-    run.plot.cycles(folder / "cycles.png")
+    run.plot.speedup_vs_flops(IMAGES / "speedup_vs_flops.png")
+    run.plot.cycles(IMAGES / "cycles.png")
+    before, rest = PAGE.read_text(encoding="utf-8").split(START)
+    after = rest.split(END, 1)[1]
+    PAGE.write_text(f"{before}{START}\n```text\n{run.table()}\n```\n\n{END}{after}", encoding="utf-8")
     traces = sorted(TRACES.glob("*.trace.parquet"))
     table = cgsim.sweep(traces, hardware, {"array.rows": SIZES, "array.cols": SIZES})
-    speedup_vs_array(table, folder / "speedup_vs_array.png")
+    speedup_vs_array(table, IMAGES / "speedup_vs_array.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
+    main()
