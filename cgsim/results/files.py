@@ -48,7 +48,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     place = Path(path)
     existing = next((p for p in (place, *place.absolute().parents) if p.exists()), place)
     if not existing.is_dir():
-        raise CgsimError(f"{place}: cannot be made a folder: {existing.name} is none")
+        raise CgsimError(f"{place}: cannot be made a folder, {existing.name!r} is not one")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise CgsimError(f"{place}: cannot be written: no permission")
 

@@ -64,7 +64,7 @@ def test_unwritable_output(cgsim, tiny_trace, tmp_path):
     (tmp_path / "file").write_text("")
     answer = cgsim("simulate", tiny_trace, "--hardware", "edge-16x16", "-o", "file/out")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == "cgsim: error: file/out: cannot be made a folder: file is none\n"
+    assert answer.err == "cgsim: error: file/out: cannot be made a folder, 'file' is not one\n"
 
 
 def test_interrupted_simulation_leaves_nothing(cgsim, tiny_trace, tmp_path, monkeypatch):
