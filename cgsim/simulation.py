@@ -37,7 +37,9 @@ def simulate(
     """
     if isinstance(samples, int):
         if not 1 <= samples <= trace.n_samples:
-            raise CgsimError(f"samples: expected 1 to {trace.n_samples}, which {trace.path} has, got {samples}")
+            raise CgsimError(
+                f"samples: expected 1 to {trace.n_samples}, which {trace.path} has, got {samples}"
+            )
         samples = range(samples)
     count = trace.n_samples if samples is None else len(samples)
     if progress:

@@ -31,9 +31,12 @@ def check_conservation(
         read = columns[f"{mode}_residual_read_bytes"]
         _at_least(columns, f"{mode} residual bytes", read, np.tile(residual, samples))
     weights = [
-        _bytes(o.layer.out_channels * o.layer.reduction, o.layer.weight_bits) if o.layer.on_array else 0 for o in todo
+        _bytes(o.layer.out_channels * o.layer.reduction, o.layer.weight_bits) if o.layer.on_array else 0
+        for o in todo
     ]
-    _at_least(columns, "dense weight bytes", columns["dense_base_weights_read_bytes"], np.tile(weights, samples))
+    _at_least(
+        columns, "dense weight bytes", columns["dense_base_weights_read_bytes"], np.tile(weights, samples)
+    )
     _equal(columns, "executed MACs", columns["gated_macs"], executed)
 
 

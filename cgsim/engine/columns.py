@@ -59,9 +59,13 @@ def _columns() -> list[Column]:
     columns.append(Column("dense_macs", "MACs", "multiply-accumulates of the ungated layer"))
     columns.append(Column("gated_macs", "MACs", "multiply-accumulates executed, gate networks included"))
     for mode in MODES:
-        columns += [Column(f"{mode}_{k}_bytes", "bytes", f"{mode}, off-chip: {v}") for k, v in TENSORS.items()]
+        columns += [
+            Column(f"{mode}_{k}_bytes", "bytes", f"{mode}, off-chip: {v}") for k, v in TENSORS.items()
+        ]
     for mode in MODES:
-        columns.append(Column(f"{mode}_offchip_bytes", "bytes", f"{mode}: off-chip reads and writes, all tensors"))
+        columns.append(
+            Column(f"{mode}_offchip_bytes", "bytes", f"{mode}: off-chip reads and writes, all tensors")
+        )
     columns.append(Column("density", "1", "share of the layer's gates that are 1 (1 where it has none)"))
     return columns
 

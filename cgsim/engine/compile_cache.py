@@ -38,6 +38,8 @@ def use_compile_cache() -> None:
 def _forget(home: Path) -> None:
     """Remove all but the newest folders of other states."""
     if home.is_dir():
-        old = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        old = sorted(
+            (path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+        )
         for path in old[: max(0, len(old) - KEPT)]:
             shutil.rmtree(path, ignore_errors=True)

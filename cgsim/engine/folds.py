@@ -39,7 +39,9 @@ def base_run(folds: int, vectors: int, machine: Machine) -> np.ndarray:
 
 
 @njit(cache=True)
-def conditional_run(needed: np.ndarray, scans: np.ndarray, groups: int, folds: int, machine: Machine) -> np.ndarray:
+def conditional_run(
+    needed: np.ndarray, scans: np.ndarray, groups: int, folds: int, machine: Machine
+) -> np.ndarray:
     """The conditional phase of a tile, or of a chunk of its row folds: int64 [RUN_FIELDS].
 
     `needed` int64 [slots]: vectors that each slot of the tile needs; `scans` int64 [slots]: cycles in
@@ -73,7 +75,9 @@ def conditional_run(needed: np.ndarray, scans: np.ndarray, groups: int, folds: i
 
 
 @njit(cache=True)
-def _free_groups(needed: np.ndarray, scans: np.ndarray, groups: int, folds: int, machine: Machine) -> np.ndarray:
+def _free_groups(
+    needed: np.ndarray, scans: np.ndarray, groups: int, folds: int, machine: Machine
+) -> np.ndarray:
     """`conditional_run` where each group goes through its own slots and waits at the end only."""
     run = np.zeros(RUN_FIELDS, np.int64)
     present = min(groups, len(needed))

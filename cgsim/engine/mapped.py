@@ -69,7 +69,15 @@ class Mapped:
         """Counts per sample under `gates`, uint64 [S, N or 1, W]: int64 [S, RESULTS]."""
         first, end = self.layout.first, self.layout.end
         return replay_gated(
-            gates, first, end, self.slot_bits, tiles or self.plan, self.whole, self.work, self.machine, self.memory
+            gates,
+            first,
+            end,
+            self.slot_bits,
+            tiles or self.plan,
+            self.whole,
+            self.work,
+            self.machine,
+            self.memory,
         )
 
     def describe(self) -> dict[str, Any]:

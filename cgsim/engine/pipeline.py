@@ -29,13 +29,17 @@ from cgsim.mapping.plan import Plan
 CYCLES = 0
 LOAD_WEIGHTS, BASE, DECISION, CONDITIONAL_PHASE, DRAIN, VECTOR = range(1, 7)
 ACTIVATION_LOAD, WEIGHT_LOAD, STORE, GATE_UNIT, GROUP_IMBALANCE = range(7, 12)
-BASE_WEIGHTS_READ, CONDITIONAL_WEIGHTS_READ, ACTIVATIONS_READ, RESIDUAL_READ, ACTIVATIONS_WRITE = range(12, 17)
+BASE_WEIGHTS_READ, CONDITIONAL_WEIGHTS_READ, ACTIVATIONS_READ, RESIDUAL_READ, ACTIVATIONS_WRITE = range(
+    12, 17
+)
 METRICS = 17
 """What a run of the pipeline counts: end-to-end cycles, phases, stalls (their sum is the cycles), bytes."""
 
 
 @njit(cache=True)
-def run_pipeline(program: np.ndarray, plan: Plan, work: Workload, machine: Machine, memory: Dram) -> np.ndarray:
+def run_pipeline(
+    program: np.ndarray, plan: Plan, work: Workload, machine: Machine, memory: Dram
+) -> np.ndarray:
     """Execute `program` (int64 [steps, STEP_FIELDS]): int64 [METRICS]."""
     out = np.zeros(METRICS, np.int64)
     pixel_tiles, channel_tiles = plan.pixels.shape[0], plan.folds.shape[0]

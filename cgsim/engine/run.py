@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cgsim.engine.bits import count_range
 from cgsim.engine.checks import check_conservation
 from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
 from cgsim.engine.dram import dram
@@ -125,7 +124,8 @@ def run(
     columns = _columns(chosen, todo, raw, set(replayed))
     if check:
         implied = [
-            trace.gated_macs(o.layer.name)[chosen] if gating else np.full(len(chosen), o.layer.dense_macs) for o in todo
+            trace.gated_macs(o.layer.name)[chosen] if gating else np.full(len(chosen), o.layer.dense_macs)
+            for o in todo
         ]
         check_conservation(columns, np.stack(implied, axis=1).ravel(), todo)
     fused = {operation.layer.name: list(operation.fused) for operation in todo if operation.fused}
@@ -159,7 +159,7 @@ def _gates(trace: Gates, layer: Layer, samples: np.ndarray) -> np.ndarray:
 
 def _calibration(trace: Gates, layer: Layer) -> Calibration:
     gates = _gates(trace, layer, np.arange(1))
-    on = sum(count_range(row, 0, layer.pixels) for row in gates[0])
+    on = int(np.bitwise_count(gates).sum())
     return Calibration(f"{trace.checksum} {layer.name}", gates, on / (gates.shape[1] * layer.pixels))
 
 

@@ -72,7 +72,19 @@ def program(
         late = turn - 1 if plan.interleaved else turn
         if late_chunks and 0 <= late < tiles:
             row = _conditional_steps(
-                steps, row, late, late_chunks, plan, work, machine, slot_bits, needed, counts, united, here, loaded
+                steps,
+                row,
+                late,
+                late_chunks,
+                plan,
+                work,
+                machine,
+                slot_bits,
+                needed,
+                counts,
+                united,
+                here,
+                loaded,
             )
     return steps
 
@@ -145,12 +157,16 @@ def _conditional_steps(
             late_pixels = _patch_area(plan.patch[at_pixels])
     for chunk in range(count):
         step = steps[row]
-        folds, reduction = _chunk(chunk, count, work.conditional_folds, work.conditional_reduction, plan, machine)
+        folds, reduction = _chunk(
+            chunk, count, work.conditional_folds, work.conditional_reduction, plan, machine
+        )
         step[TILE] = tile
         step[CONDITIONAL] = 1
         step[WEIGHT_BYTES] = size_in_bytes(wanted * reduction, work.weight_bits)
         if chunk == 0:
-            step[ACTIVATION_BYTES] = size_in_bytes(late_pixels * plan.inputs[at_channels, 1], work.activation_bits)
+            step[ACTIVATION_BYTES] = size_in_bytes(
+                late_pixels * plan.inputs[at_channels, 1], work.activation_bits
+            )
         step[RUN:] = conditional_run(own, scans, work.column_groups, folds, machine)
         if chunk == count - 1:
             _finish(step, pixels * (end - first), work)
@@ -159,7 +175,9 @@ def _conditional_steps(
 
 
 @njit(cache=True)
-def _chunk(chunk: int, count: int, folds: int, reduction: int, plan: Plan, machine: Machine) -> tuple[int, int]:
+def _chunk(
+    chunk: int, count: int, folds: int, reduction: int, plan: Plan, machine: Machine
+) -> tuple[int, int]:
     """(row folds, reduction length) of a chunk; the last one takes what is left."""
     if count == 1:
         return folds, reduction

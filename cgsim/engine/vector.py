@@ -31,7 +31,9 @@ def run_vector(tiles: np.ndarray, machine: Machine, memory: Dram) -> np.ndarray:
     for tile in range(len(tiles)):
         free = 0
         while stored <= tile - machine.depth:
-            channel_free, store_done[stored] = transfer(memory, channel_free, done[stored], tiles[stored, 2], True)
+            channel_free, store_done[stored] = transfer(
+                memory, channel_free, done[stored], tiles[stored, 2], True
+            )
             stored += 1
         if tile >= machine.depth:
             free = store_done[tile - machine.depth]
@@ -46,7 +48,9 @@ def run_vector(tiles: np.ndarray, machine: Machine, memory: Dram) -> np.ndarray:
         out[ACTIVATIONS_READ] += tiles[tile, 0]
         out[ACTIVATIONS_WRITE] += tiles[tile, 2]
     while stored < len(tiles):
-        channel_free, store_done[stored] = transfer(memory, channel_free, done[stored], tiles[stored, 2], True)
+        channel_free, store_done[stored] = transfer(
+            memory, channel_free, done[stored], tiles[stored, 2], True
+        )
         stored += 1
     out[CYCLES] = max(now, store_done[-1])
     out[STORE] += out[CYCLES] - now

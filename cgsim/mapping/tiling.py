@@ -74,7 +74,9 @@ def whole_layer(layer: Layer, layout: Slots, rows: int) -> Tiling:
     return Tiling(height, width, layout.column_folds, folds, "weights_resident", False)
 
 
-def need(layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, residuals: int, gated: bool) -> Need:
+def need(
+    layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, residuals: int, gated: bool
+) -> Need:
     """Bytes needed in each buffer.
 
     Double buffering holds two parts of what changes from tile to tile; interleaved execution holds three
@@ -158,7 +160,9 @@ def _row_folds(layer: Layer, rows: int) -> int:
 
 def _cuts(size: int) -> list[int]:
     """Sizes that cut `size` into 1, 2, 3 ... nearly equal pieces: few, and none wasteful."""
-    return sorted({ceil(size / pieces) for pieces in (*range(1, 9), 12, 16, 24, 32, 64, 128, size)}, reverse=True)
+    return sorted(
+        {ceil(size / pieces) for pieces in (*range(1, 9), 12, 16, 24, 32, 64, 128, size)}, reverse=True
+    )
 
 
 def _chunk(layer: Layer, layout: Slots, hardware: Hardware, folds: int, row_folds: int) -> int:

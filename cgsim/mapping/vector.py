@@ -50,5 +50,7 @@ def _tiles(layer: Layer, rows: int) -> np.ndarray:
         loaded = layer.in_shape[0] * (last - first) * layer.in_shape[2] * operands
         outputs = channels * (end - row) * width
         bits = layer.activation_bits
-        tiles.append(((loaded * bits + 7) // 8, outputs * operations_per_output(layer), (outputs * bits + 7) // 8))
+        tiles.append(
+            ((loaded * bits + 7) // 8, outputs * operations_per_output(layer), (outputs * bits + 7) // 8)
+        )
     return np.array(tiles, np.int64)

@@ -152,7 +152,11 @@ def run_feeds(
                 feed.turn(cycle, feed.may_start(cycle))
         else:
             users = common[started] if started < len(common) else []
-            go = bool(users) and all(feed.idle(cycle) for feed in feeds) and all(feeds[f].may_start(cycle) for f in users)
+            go = (
+                bool(users)
+                and all(feed.idle(cycle) for feed in feeds)
+                and all(feeds[f].may_start(cycle) for f in users)
+            )
             started += go
             following = common[started] if started < len(common) else []
             left = feeds[0].overlapped or (not go and all(feed.left for feed in feeds))

@@ -39,7 +39,9 @@ def run_layer(
     base: list[list[Fold]] = [[] for _ in feeds]
     for slot, channels in enumerate(slots):
         pixels = list(range(layer.pixels))
-        base[slot % feeds_count] += _folds(layer, rows, width, inputs, weights, channels, paths[slot][0], pixels)
+        base[slot % feeds_count] += _folds(
+            layer, rows, width, inputs, weights, channels, paths[slot][0], pixels
+        )
     short = max(len(folds) for folds in base)
     for folds in base:  # feeds without a slot in the last column fold stream the vectors all the same
         while len(folds) < short:
@@ -77,7 +79,9 @@ def run_layer(
     return SteppedLayer(outputs, gates, cycles)
 
 
-def direct(layer: Layer, inputs: np.ndarray, weights: np.ndarray, thresholds: np.ndarray | None) -> SteppedLayer:
+def direct(
+    layer: Layer, inputs: np.ndarray, weights: np.ndarray, thresholds: np.ndarray | None
+) -> SteppedLayer:
     """The same outputs and gates from the definition, without an array (cycles 0)."""
     full = _direct(layer, inputs, weights, base_only=False)
     if thresholds is None:
@@ -93,7 +97,9 @@ def _direct(layer: Layer, inputs: np.ndarray, weights: np.ndarray, base_only: bo
         base, late = _paths(layer, channel)
         for pixel in range(layer.pixels):
             for tap in base if base_only else base + late:
-                out[channel, pixel] += _activation(layer, inputs, tap, pixel) * _weight(layer, weights, channel, tap)
+                out[channel, pixel] += _activation(layer, inputs, tap, pixel) * _weight(
+                    layer, weights, channel, tap
+                )
     return out
 
 
@@ -153,9 +159,12 @@ def _folds(
         part = taps[first : first + rows]
         blank = [0] * (rows - len(part))
         grid = [
-            [_weight(layer, weights, n, tap) for n in channels] + [0] * (width - len(channels)) for tap in part
+            [_weight(layer, weights, n, tap) for n in channels] + [0] * (width - len(channels))
+            for tap in part
         ] + [[0] * width for _ in blank]
-        vectors = [(pixel, [_activation(layer, inputs, tap, pixel) for tap in part] + blank) for pixel in pixels]
+        vectors = [
+            (pixel, [_activation(layer, inputs, tap, pixel) for tap in part] + blank) for pixel in pixels
+        ]
         names = channels + [-1 - c for c in range(width - len(channels))]
         folds.append(Fold(grid, vectors, names))
     return folds

@@ -86,7 +86,11 @@ class SteppedMachine:
         step = self.program[at]
         if kind == "r":
             return step.tile < self.depth or self.vector_done[step.tile - self.depth] <= now
-        if step.conditional and self.hardware.dma.conditional_fetch == "on_demand" and self.decided[step.tile] > now:
+        if (
+            step.conditional
+            and self.hardware.dma.conditional_fetch == "on_demand"
+            and self.decided[step.tile] > now
+        ):
             return False
         parts = (2 if self.hardware.buffers.double_buffered else 1) if kind == "w" else self.depth
         old = self._version(kind, at) - parts
@@ -110,12 +114,17 @@ class SteppedMachine:
             while progress:  # the array: a step may end and the next begin in the same cycle
                 progress = False
                 if running and all(not feed.queue and feed.until <= now for feed in feeds):
-                    shadow_free = max(feed.started if self.overlapped else feed.until + self.drain for feed in feeds)
+                    shadow_free = max(
+                        feed.started if self.overlapped else feed.until + self.drain for feed in feeds
+                    )
                     self._end(current, now, ran=True)
                     running, current, progress = False, current + 1, True
                 elif not running and current < len(self.program):
                     if not any(any(fold) for fold in self.program[current].folds):
-                        if not self.program[current].conditional or self.decided[self.program[current].tile] <= now:
+                        if (
+                            not self.program[current].conditional
+                            or self.decided[self.program[current].tile] <= now
+                        ):
                             self._end(current, now, ran=False)
                             current, progress = current + 1, True
                     elif self._blocker(current, now, shadow_free) is None:

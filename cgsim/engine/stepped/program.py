@@ -81,7 +81,8 @@ class _Tiles:
             [y * wide + x for y in range(row, min(row + tiling.tile_rows, height)) for x in xs]
             for row in range(0, height, tiling.tile_rows)
             for xs in (
-                range(col, min(col + tiling.tile_columns, wide)) for col in range(0, wide, tiling.tile_columns)
+                range(col, min(col + tiling.tile_columns, wide))
+                for col in range(0, wide, tiling.tile_columns)
             )
         ]
 
@@ -167,7 +168,12 @@ def _whole(layer: Layer, tiling: Tiling, tiles: _Tiles) -> bool:
 
 
 def _base(
-    operation: Operation, hardware: Hardware, tiling: Tiling, tiles: _Tiles, context: tuple[int, int, int], held: set[Cell]
+    operation: Operation,
+    hardware: Hardware,
+    tiling: Tiling,
+    tiles: _Tiles,
+    context: tuple[int, int, int],
+    held: set[Cell],
 ) -> Iterator[Step]:
     layer = operation.layer
     number, pixel_tile, channel_tile = context
@@ -227,7 +233,9 @@ def _late(
     if _whole(layer, tiling, tiles):
         every = set(range(layer.in_shape[0]))
     positions = reads(layer, [p for p in pixels if any(gate(n, p) for n in outputs)])
-    wanted = {(c, y, x) for c in every for y, x in (positions if on_demand else tiles.patch(pixel_tile))} - held
+    wanted = {
+        (c, y, x) for c in every for y, x in (positions if on_demand else tiles.patch(pixel_tile))
+    } - held
     held |= wanted
     asked = {n for n in outputs if not on_demand or any(gate(n, p) for p in pixels)}
     if tiling.loop_order != "activations_outer":
