@@ -32,8 +32,8 @@ def simulate(
         progress: show a progress bar on stderr.
 
     Raises:
-        CgsimError: a sample that the trace does not have, a layer that does not fit the buffers (it says which
-            and how much is needed), or an operator or gate that is not modelled.
+        CgsimError: a sample that the trace does not have, a layer that does not fit the buffers (it says
+            which and how much is needed), or an operator or gate that is not modelled.
     """
     if isinstance(samples, int):
         if not 1 <= samples <= trace.n_samples:

@@ -13,12 +13,12 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @njit(cache=True, inline="always")
-def popcount(word: np.uint64) -> np.int64:
+def popcount(word: np.uint64) -> int:
     """Number of ones in a 64-bit word (LLVM turns the shifts into one instruction)."""
     word = word - ((word >> np.uint64(1)) & _M1)
     word = (word & _M2) + ((word >> np.uint64(2)) & _M2)
     word = (word + (word >> np.uint64(4))) & _M4
-    return np.int64((word * _H1) >> np.uint64(56))
+    return np.int64((word * _H1) >> np.uint64(56))  # type: ignore[return-value]
 
 
 @njit(cache=True)

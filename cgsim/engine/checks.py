@@ -14,17 +14,17 @@ def check_conservation(
     """Raise AssertionError, with the layer's name, where a count of the run contradicts another.
 
     Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output is stored
-    once and every weight of a dense layer is read at least once; executed MACs equal `executed`, int64 [rows],
-    counted from the gates without the engine.
+    once and every weight of a dense layer is read at least once; executed MACs equal `executed`, int64
+    [rows], counted from the gates without the engine.
     """
     samples = len(executed) // len(todo)
     for mode in MODES:
-        parts = sum(columns[f"{mode}_{phase}_cycles"] for phase in PHASES)
-        parts = parts + sum(columns[f"{mode}_{cause}_stall_cycles"] for cause in STALLS)
+        names = [f"{phase}_cycles" for phase in PHASES] + [f"{cause}_stall_cycles" for cause in STALLS]
+        parts = np.sum([columns[f"{mode}_{name}"] for name in names], axis=0)
         _equal(columns, f"{mode} phases and stalls", parts, columns[f"{mode}_cycles"])
-        total = sum(columns[f"{mode}_{tensor}_bytes"] for tensor in TENSORS)
-        _equal(columns, f"{mode} bytes of the tensors", np.asarray(total), columns[f"{mode}_offchip_bytes"])
-        written = [_bytes(np.prod(o.layer.out_shape), o.layer.activation_bits) for o in todo]
+        total = np.sum([columns[f"{mode}_{tensor}_bytes"] for tensor in TENSORS], axis=0)
+        _equal(columns, f"{mode} bytes of the tensors", total, columns[f"{mode}_offchip_bytes"])
+        written = [_bytes(o.layer.out_channels * o.layer.pixels, o.layer.activation_bits) for o in todo]
         stored = columns[f"{mode}_activations_write_bytes"]
         _at_least(columns, f"{mode} bytes written", stored, np.tile(written, samples))
         residual = [bytes_ * o.residuals for bytes_, o in zip(written, todo, strict=True)]
@@ -41,18 +41,19 @@ def check_conservation(
 
 
 def _bytes(values: int, bits: int) -> int:
-    return (int(values) * bits + 7) // 8
+    return (values * bits + 7) // 8
 
 
 def _equal(columns: dict[str, np.ndarray], what: str, got: np.ndarray, expected: np.ndarray) -> None:
-    for row in np.flatnonzero(got != expected):
-        raise AssertionError(_message(columns, what, row, got[row], f"{expected[row]}"))
+    for row in np.flatnonzero(got != expected).tolist():
+        raise AssertionError(_message(columns, what, row, int(got[row]), f"{expected[row]}"))
 
 
 def _at_least(columns: dict[str, np.ndarray], what: str, got: np.ndarray, least: np.ndarray) -> None:
-    for row in np.flatnonzero(got < least):
-        raise AssertionError(_message(columns, what, row, got[row], f"at least {least[row]}"))
+    for row in np.flatnonzero(got < least).tolist():
+        raise AssertionError(_message(columns, what, row, int(got[row]), f"at least {least[row]}"))
 
 
 def _message(columns: dict[str, np.ndarray], what: str, row: int, got: int, expected: str) -> str:
-    return f"sample {columns['sample'][row]}, layer {columns['layer'][row]!r}: {what}: {got}, expected {expected}"
+    where = f"sample {columns['sample'][row]}, layer {columns['layer'][row]!r}"
+    return f"{where}: {what}: {got}, expected {expected}"

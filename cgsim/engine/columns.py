@@ -47,8 +47,7 @@ def _columns() -> list[Column]:
         Column("layer", "name", "layer of the network"),
         Column("operator", "name", "operator of the layer"),
     ]
-    for mode in MODES:
-        columns.append(Column(f"{mode}_cycles", "cycles", f"{mode} execution, end to end"))
+    columns += [Column(f"{mode}_cycles", "cycles", f"{mode} execution, end to end") for mode in MODES]
     for mode in MODES:
         text = f"{mode} execution on the array alone: unlimited buffers, memory that never stalls it"
         columns.append(Column(f"{mode}_array_cycles", "cycles", text))

@@ -1,4 +1,4 @@
-"""Off-chip memory as the pipeline sees it: requests in order, each with a time at which its data are there."""
+"""Off-chip memory as the pipeline sees it: requests in order, and when the data of each are there."""
 
 from __future__ import annotations
 

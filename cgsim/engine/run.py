@@ -76,8 +76,8 @@ def run(
     """Replay `samples` (all by default) of `trace` on `hardware`, gated and dense.
 
     Gated tilings are chosen on the first sample of the trace, whichever samples are replayed. `progress`
-    is called with the number of samples just finished. With `check`, conservation of cycles, bytes and MACs is
-    verified. Raises CgsimError for samples that the trace does not have, for operators or gates that
+    is called with the number of samples just finished. With `check`, conservation of cycles, bytes and
+    MACs is verified. Raises CgsimError for samples that the trace does not have, for operators or gates that
     are not modelled, and for layers that do not fit the buffers.
     """
     chosen = _samples(trace.n_samples, samples)

@@ -166,8 +166,10 @@ def _cuts(size: int) -> list[int]:
 
 
 def _chunk(layer: Layer, layout: Slots, hardware: Hardware, folds: int, row_folds: int) -> int:
-    """Row folds per weight chunk: an eighth of the longer phase, which keeps loads and array in step, or
-    less if the buffer wants it."""
+    """Row folds per weight chunk: an eighth of the longer phase, less if the buffer wants it.
+
+    Large chunks let the array and the loads wait for each other.
+    """
     channels = min(folds * layout.groups * layout.width, layer.out_channels)
     parts = 2 if hardware.buffers.double_buffered else 1
     fold_bytes = channels * hardware.array.rows * layer.weight_bits / 8

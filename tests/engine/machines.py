@@ -42,7 +42,7 @@ def hardware(**changes: Any) -> Hardware:
 
 @st.composite
 def layers(draw: st.DrawFn, gated: bool, largest: int = 4) -> Layer:
-    """Convolutions of up to 8 channels and `largest` x `largest` pixels, grouped, strided, dilated, padded."""
+    """Convolutions of up to 16 channels: grouped, strided, dilated, padded, with or without base path."""
     groups = draw(st.sampled_from([1, 1, 2]))
     base_groups = draw(st.sampled_from([1, 2])) if gated else 1
     inputs = draw(st.integers(2 if gated else 1, 4)) * base_groups

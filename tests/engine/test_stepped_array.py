@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cgsim.engine.mapped import Calibration, Mapped
 from cgsim.engine.pipeline import METRICS
 from cgsim.engine.replay import ARRAY_CYCLES, ON
-from cgsim.engine.mapped import Calibration, Mapped
 from cgsim.engine.stepped.layer import direct, run_layer
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation

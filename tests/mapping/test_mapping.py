@@ -121,6 +121,6 @@ def test_a_buffer_too_small_for_any_tile_is_named_with_its_need(key: str, kib: f
 def test_a_vector_layer_too_large_for_the_buffer_is_refused() -> None:
     layer = Layer("pool", "pool", (64, 64, 64), (64, 32, 32), (2, 2), (2, 2))
     with pytest.raises(
-        CgsimError, match="layer 'pool' does not fit even as tiles of one row: buffers.activation_kib"
+        CgsimError, match=r"layer 'pool' does not fit even as tiles of one row: buffers\.activation_kib"
     ):
         vector_tiles(layer, hardware(activation_kib=1))

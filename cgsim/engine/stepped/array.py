@@ -121,8 +121,8 @@ def run_feeds(
 ) -> int:
     """Run a layer on the array alone; returns its cycles.
 
-    `base` [feed][fold] is the base phase. When its last result has left and `compare_latency` cycles are over,
-    `decide` is asked for the conditional folds [feed][fold], None where a feed needs nothing of a fold.
+    `base` [feed][fold] is the base phase. When its last result has left and `compare_latency` cycles are
+    over, `decide` is asked for the conditional folds [feed][fold], None where a feed needs nothing of a fold.
     With `together` the feeds start each fold at the same time.
     """
     for feed, folds in zip(feeds, base, strict=True):
@@ -143,9 +143,9 @@ def run_feeds(
                 users = [f for f in range(len(feeds)) if late[f][position] is not None]
                 common += [users] if users else []
             for feed, wanted in zip(feeds, late, strict=True):
-                for fold in wanted:
-                    if fold is not None:
-                        feed.append(fold)
+                for own in wanted:
+                    if own is not None:
+                        feed.append(own)
             continue
         if not together:
             for feed in feeds:

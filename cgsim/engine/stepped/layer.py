@@ -122,7 +122,8 @@ def _paths(layer: Layer, channel: int) -> tuple[list[Tap], list[Tap]]:
     group, within = divmod(channel, outputs)
     part = within // (outputs // layer.base_groups)
     first, end = part * layer.base_channels, (part + 1) * layer.base_channels
-    base, late = [], []
+    base: list[Tap] = []
+    late: list[Tap] = []
     for i in range(inputs):
         for y in range(layer.kernel[0]):
             for x in range(layer.kernel[1]):

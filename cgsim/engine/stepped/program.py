@@ -99,7 +99,9 @@ class _Tiles:
 
     def inputs(self, channel_tile: int) -> tuple[set[int], set[int]]:
         """Input channels that the channel tile reads in its base phase, and in all."""
-        layer, base, every = self.layer, set(), set()
+        layer = self.layer
+        base: set[int] = set()
+        every: set[int] = set()
         per_group, out_group = layer.in_shape[0] // layer.groups, layer.out_channels // layer.groups
         for n in self.outputs(channel_tile):
             group, within = divmod(n, out_group)
