@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 _TINY = 1e-9
+_TERMS = 60
 
 
 def upper_threshold(probability: ArrayLike) -> NDArray[np.float64]:
@@ -41,6 +42,47 @@ def joint_upper(s: ArrayLike, t: ArrayLike, correlation: float) -> NDArray[np.fl
     return upper_tail(left) * upper_tail(right) + integral
 
 
+def pair_series(thresholds: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
+    """Mean P(x_i > t_i and x_j > t_j) over pairs of different channels, as polynomials in the correlation.
+
+    Row 0 is for pairs within one of the `groups` of consecutive channels, row 1 for pairs between groups:
+    float64[2, terms], coefficients of r^0, r^1, ... (tetrachoric series, Pearson 1900); NaN without pairs.
+    """
+    density = np.exp(-(thresholds**2) / 2) / math.sqrt(2 * math.pi)
+    rows = [upper_tail(thresholds)]
+    before, hermite = np.zeros_like(thresholds), np.ones_like(thresholds)
+    for k in range(1, _TERMS):
+        rows.append(density * hermite / math.sqrt(k))
+        before, hermite = hermite, (thresholds * hermite - math.sqrt(k - 1) * before) / math.sqrt(k)
+    table = np.stack(rows)
+    count = len(thresholds)
+    per_group = table.reshape(_TERMS, groups, -1).sum(axis=2)
+    inside = (per_group**2).sum(axis=1)
+    within = inside - (table**2).sum(axis=1)
+    between = per_group.sum(axis=1) ** 2 - inside
+    pairs = np.array([count * (count // groups - 1), count * (count - count // groups)], dtype=np.float64)
+    pairs[pairs == 0] = np.nan
+    return np.stack([within, between]) / pairs[:, None]
+
+
+def channel_mixing(channels: int, groups: int, within: float, between: float) -> NDArray[np.float64]:
+    """Matrix [C, C] that gives independent channels the correlations `within` and `between` groups.
+
+    What no set of channels can have (strongly negative correlations) is replaced by the nearest possible.
+    """
+    number = np.arange(channels) * groups // channels
+    matrix = np.where(number[:, None] == number, within, between)
+    np.fill_diagonal(matrix, 1.0)
+    return _root(matrix)
+
+
+def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Symmetric square root with rows of length 1."""
+    values, vectors = np.linalg.eigh(matrix)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return np.asarray(root / np.sqrt((root**2).sum(axis=1, keepdims=True)))
+
+
 def upper_tail(t: NDArray[np.float64]) -> NDArray[np.float64]:
     """P(z > t) for a standard normal z."""
     flat = [0.5 * math.erfc(v / math.sqrt(2)) for v in np.ravel(t)]
@@ -48,8 +90,8 @@ def upper_tail(t: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def latent_correlation(joint: Callable[[float], float], observed: float) -> float:
-    """The r in [-0.95, 0.98] for which the increasing function `joint` gives `observed` (bisection)."""
-    low, high = -0.95, 0.98
+    """The r in [-0.9, 0.98] for which the increasing function `joint` gives `observed` (bisection)."""
+    low, high = -0.9, 0.98
     for _ in range(30):
         middle = (low + high) / 2
         if joint(middle) < observed:
@@ -63,9 +105,7 @@ def latent_correlation(joint: Callable[[float], float], observed: float) -> floa
 def field_root(size: int, length: float, shape: float) -> NDArray[np.float64]:
     """Symmetric square root of the correlation matrix exp(-(distance / length) ** shape) on `size` points."""
     distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size))).astype(np.float64)
-    values, vectors = np.linalg.eigh(np.exp(-((distance / max(length, 1e-3)) ** shape)))
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    root /= np.sqrt((root**2).sum(axis=1, keepdims=True))
+    root = _root(np.exp(-((distance / max(length, 1e-3)) ** shape)))
     root.setflags(write=False)
     return root
 

@@ -10,56 +10,86 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsim.errors import CgsimError
-from cgsim.trace.gaussian import joint_upper, latent_correlation, upper_threshold
+from cgsim.trace.gaussian import joint_upper, latent_correlation, pair_series, upper_threshold
 from cgsim.trace.statistics import LayerStatistics, layer_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from cgsim.trace.reader import Trace
 
 _KEPT_DENSITIES = 64
-_PAIR_DENSITIES = 16
+_OWN_OFFSET = 0.05
+"""Share of the variance that hand-set profiles give to each sample and channel."""
 
 
 @dataclass(frozen=True)
 class LayerProfile:
     """Gates as thresholded Gaussian fields: a gate is on where z > t, with a threshold t per channel.
 
-    z has unit variance and is the sum of a part per sample (`sample_share`), one per sample and channel
-    (`channel_share`), a spatial field common to all channels (`common_share`) and a spatial field of each
-    channel (the rest). Correlation of a field at distance d: exp(-(d / length) ** power).
+    z has unit variance: a part per sample and channel (`offset_share` of the variance) plus a spatial field
+    of each channel, whose correlation at distance d is exp(-(d / length) ** power). Both parts are
+    correlated between channels, within a base group and between groups.
     """
 
     depth: float
     """Place in the network, 0 for the first gated layer and 1 for the last."""
     densities: tuple[float, ...]
     """Share of gates that are on, channel by channel in ascending order, each for 1/n of the channels."""
-    sample_share: float = 0.05
-    channel_share: float = 0.1
-    common_share: float = 0.1
-    common_length: float = 2.0
-    common_power: float = 1.0
+    offset_share: float = 0.1
+    offset_within: float = 0.5
+    offset_between: float = 0.5
+    field_within: float = 0.1
+    field_between: float = 0.1
     length: float = 2.0
     power: float = 1.0
+    channels: float = 64
+    """Number of channels that the negative correlations belong to (they fall with this number)."""
+    groups: float = 1
+    """Number of base groups."""
 
     def __post_init__(self) -> None:
         """Raise CgsimError if a number is out of its range."""
-        numbers = [getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "densities"]
-        kinds = all(isinstance(v, int | float) and math.isfinite(v) for v in (*numbers, *self.densities))
-        if not kinds or not self.densities:
+        numbers = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        del numbers["densities"]
+        kinds = [
+            isinstance(v, int | float) and math.isfinite(v) for v in (*numbers.values(), *self.densities)
+        ]
+        if not all(kinds) or not self.densities:
             raise CgsimError("profile: every entry must be a finite number, and 'densities' not empty")
         if min(self.densities) < 0 or max(self.densities) > 1:
             raise CgsimError("profile: densities must lie between 0 and 1")
-        shares = (self.sample_share, self.channel_share, self.common_share)
-        if min(shares) < 0 or sum(shares) > 1:
-            raise CgsimError(f"profile: the shares must be 0 or more and sum to 1 at most, got {shares}")
-        if min(self.common_length, self.length) <= 0:
-            raise CgsimError("profile: correlation lengths must be above 0 pixels")
-        if not (0 < self.common_power <= 2 and 0 < self.power <= 2):
-            raise CgsimError("profile: powers must be above 0 and at most 2")
+        for key, low, high in (
+            ("depth", 0, 1),
+            ("offset_share", 0, 1),
+            ("offset_within", -1, 1),
+            ("offset_between", -1, 1),
+            ("field_within", -1, 1),
+            ("field_between", -1, 1),
+            ("length", 1e-3, 1e6),
+            ("power", 1e-3, 2),
+            ("channels", 1, 1 << 24),
+            ("groups", 1, 1 << 24),
+        ):
+            if not low <= numbers[key] <= high:
+                raise CgsimError(f"profile: {key!r} must lie between {low} and {high}, got {numbers[key]}")
+
+    def scaled(self, channels: int, groups: int) -> LayerProfile:
+        """The same profile for another number of channels and base groups.
+
+        Positive correlations stay. Negative ones shrink with the number of channels, so that they take
+        the same share of the variance of the sum over channels.
+        """
+        values: dict[str, Any] = {"channels": channels, "groups": groups}
+        for part in ("offset", "field"):
+            pair = [getattr(self, f"{part}_within"), getattr(self, f"{part}_between")]
+            pair = [r * min(1.0, self.channels / channels) if r < 0 else r for r in pair]
+            if groups == 1:
+                pair = [(pair[0] + (self.groups - 1) * pair[1]) / self.groups] * 2
+            values |= {f"{part}_within": pair[0], f"{part}_between": pair[1]}
+        return dataclasses.replace(self, densities=tuple(self.channel_densities(channels).tolist()), **values)
 
     def channel_densities(self, channels: int) -> NDArray[np.float64]:
         """Ascending densities of another number of channels, with the same mean: float64[channels]."""
@@ -85,21 +115,17 @@ class Profile:
         if not 0 <= self.layer_correlation <= 1:
             raise CgsimError("profile: 'layer_correlation' must lie between 0 and 1")
 
-    def at(self, depth: float, channels: int) -> LayerProfile:
+    def at(self, depth: float, channels: int, groups: int = 1) -> LayerProfile:
         """The profile at a relative depth for a number of channels, between the two nearest layers."""
         layers = sorted(self.layers, key=lambda layer: layer.depth)
         above = next((i for i, layer in enumerate(layers) if layer.depth >= depth), len(layers) - 1)
-        low, high = layers[max(0, above - 1)], layers[above]
+        low, high = (layers[i].scaled(channels, groups) for i in (max(0, above - 1), above))
         span = high.depth - low.depth
         weight = min(1.0, max(0.0, (depth - low.depth) / span)) if span > 0 else 1.0
-
-        def between(name: str) -> float:
-            return float((1 - weight) * getattr(low, name) + weight * getattr(high, name))
-
-        names = [item.name for item in dataclasses.fields(LayerProfile)]
-        values = {name: between(name) for name in names if name not in ("depth", "densities")}
-        mixed = (1 - weight) * low.channel_densities(channels) + weight * high.channel_densities(channels)
-        return LayerProfile(depth=depth, densities=tuple(mixed.tolist()), **values)
+        names = [item.name for item in dataclasses.fields(LayerProfile) if item.name != "densities"]
+        values = {name: (1 - weight) * getattr(low, name) + weight * getattr(high, name) for name in names}
+        mixed = (1 - weight) * np.array(low.densities) + weight * np.array(high.densities)
+        return LayerProfile(**values | {"depth": depth, "densities": tuple(mixed.tolist())})
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with every field."""
@@ -124,7 +150,8 @@ def fit(trace: Trace) -> Profile:
 
     The correlations of the Gaussian fields are those for which thresholding gives the trace's own
     probabilities that two gates are on together: same channel at distances 1, 2 and half the image, and
-    different channels at the same pixel and at those distances. Raises CgsimError without gates.
+    different channels, within a base group and between groups, at the same pixel and half the image apart.
+    Raises CgsimError without gates.
     """
     found = layer_statistics(trace)
     if not found:
@@ -142,40 +169,42 @@ def fit(trace: Trace) -> Profile:
 
 
 def _fit_layer(found: LayerStatistics, depth: float) -> LayerProfile:
-    densities = np.sort(found.density_per_channel)
-    own, moments = _thin(densities, _KEPT_DENSITIES), found.moments
-    points = upper_threshold(own)
-    few = upper_threshold(_thin(densities, _PAIR_DENSITIES))
-    count = len(densities)
+    own = _thin(np.sort(found.density_per_channel), _KEPT_DENSITIES)
+    points, moments = upper_threshold(own), found.moments
+    within, between = pair_series(upper_threshold(found.density_per_channel), found.groups)
 
     def same(r: float) -> float:
         return float(joint_upper(points, points, r).mean())
 
-    def other(r: float) -> float:
-        every, equal = joint_upper(few[:, None], few[None, :], r).mean(), joint_upper(few, few, r).mean()
-        return float((count * every - equal) / (count - 1))
+    def inside(r: float) -> float:
+        return float(np.polynomial.polynomial.polyval(r, within))
 
-    far = _solve(other, moments.other_channel[2], 0.0)
-    at_pixel = _solve(other, moments.same_pixel, far)
-    sample = min(max(far, 0.0), 0.5)
-    common = min(max(at_pixel - sample, 0.0), 0.9 - sample)
-    near = [_solve(other, moments.other_channel[i], sample) for i in (0, 1)]
-    shares = [(value - sample) / common if common > 0.01 else 0.0 for value in near]
-    common_length, common_power = _shape(*shares)
-    channel = min(max(_solve(same, moments.same_channel[2], sample) - sample, 0.0), 0.95 - sample - common)
-    rest = 1 - sample - common - channel
-    ratios = []
-    for i in (0, 1):
-        shared = common * math.exp(-(((i + 1) / common_length) ** common_power))
-        ratios.append((_solve(same, moments.same_channel[i], 0.0) - sample - channel - shared) / rest)
-    length, power = _shape(*ratios)
-    numbers = (depth, sample, channel, common, common_length, common_power, length, power)
-    rounded = [round(float(value), 6) for value in numbers]
-    return LayerProfile(rounded[0], tuple(round(float(p), 6) for p in own), *rounded[1:])
+    def across(r: float) -> float:
+        return float(np.polynomial.polynomial.polyval(r, between))
+
+    offset = min(max(_solve(same, moments.same_channel[2], 0.0), 0.0), 0.9)
+    correlations = []
+    for joint, (pixel, far) in ((inside, moments.same_group), (across, moments.other_group)):
+        apart = _solve(joint, far, 0.0)
+        here = _solve(joint, pixel, apart)
+        correlations.append((apart / offset if offset > 0.001 else 0.0, (here - apart) / (1 - offset)))
+    if found.groups == 1:
+        correlations[1] = correlations[0]
+    elif found.channels == found.groups:
+        correlations[0] = correlations[1]
+    near = [(_solve(same, moments.same_channel[i], offset) - offset) / (1 - offset) for i in (0, 1)]
+    length, power = _shape(near[0], near[1])
+    (offset_in, field_in), (offset_out, field_out) = np.clip(correlations, -1, 1).tolist()
+    numbers = (offset, offset_in, offset_out, field_in, field_out, length, power)
+    rounded = [round(float(value), 6) for value in (*numbers, found.channels, found.groups)]
+    return LayerProfile(round(depth, 6), tuple(round(float(p), 6) for p in own), *rounded)
 
 
-def _solve(joint: Any, observed: float, without: float) -> float:
-    return without if math.isnan(observed) else latent_correlation(joint, observed)
+def _solve(joint: Callable[[float], float], observed: float, without: float) -> float:
+    """The correlation that gives `observed`; `without` where there is nothing to solve for."""
+    if math.isnan(observed) or joint(0.5) - joint(0.0) < 1e-9:
+        return without
+    return latent_correlation(joint, observed)
 
 
 def _shape(one: float, two: float) -> tuple[float, float]:
@@ -211,24 +240,34 @@ def depths(count: int) -> list[float]:
 def hand_set(
     densities: Sequence[float],
     spread: float,
-    shares: Sequence[tuple[float, float, float, float]],
+    lengths: Sequence[float],
+    channel: Sequence[float],
+    sample: Sequence[float],
 ) -> Profile:
-    """A profile from numbers per layer: mean density, and (sample, channel, common share, length).
+    """Build a profile from numbers per layer.
 
-    `spread` is the standard deviation of the channels' log-odds around those of their layer.
+    They are the mean density, the correlation length in pixels, the correlation of the fields of different
+    channels, and the share of the variance that is common to a sample. `spread` is the standard deviation
+    of the channels' log-odds around those of their layer.
     """
     layers = []
-    for depth, density, (sample, channel, common, length) in zip(
-        depths(len(densities)), densities, shares, strict=True
+    for depth, density, length, correlation, share in zip(
+        depths(len(densities)), densities, lengths, channel, sample, strict=True
     ):
+        if not 0 <= share <= 0.95:
+            raise CgsimError(
+                f"profile: the share that varies per sample lies between 0 and 0.95, got {share}"
+            )
+        offset = share + _OWN_OFFSET
         layers.append(
             LayerProfile(
                 depth=depth,
                 densities=tuple(_spread(density, spread).tolist()),
-                sample_share=sample,
-                channel_share=channel,
-                common_share=common,
-                common_length=length,
+                offset_share=offset,
+                offset_within=share / offset,
+                offset_between=share / offset,
+                field_within=correlation,
+                field_between=correlation,
                 length=length,
             )
         )

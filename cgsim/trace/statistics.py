@@ -28,12 +28,15 @@ BLOCK = 4
 class PairMoments:
     """Probability that two gates are both on, by how they are related (NaN where there are no such pairs).
 
-    The three entries are for pixels 1 and 2 apart and half the image apart (mean of both directions).
+    Distances are horizontal and vertical alike; "far" is half the image.
     """
 
     same_channel: tuple[float, float, float]
-    same_pixel: float
-    other_channel: tuple[float, float, float]
+    """1 pixel apart, 2 pixels apart, far."""
+    same_group: tuple[float, float]
+    """Two channels of one base group: at the same pixel, far."""
+    other_group: tuple[float, float]
+    """Channels of two base groups: at the same pixel, far."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class LayerStatistics:
     channels: int
     height: int
     width: int
+    groups: int
+    """Base groups of the channels."""
     density: float
     density_per_channel: NDArray[np.float64]
     """[N]"""
@@ -123,18 +128,17 @@ class _Sums:
         self.ratios: dict[str, NDArray[np.float64]] = {
             name: np.zeros(2) for name in ("any16", "any4x4", "channels_off", "pixels_off")
         }
-        self.same = np.zeros((3, 2))
-        self.other = np.zeros((4, 2))
+        self.groups = layer.base_groups
+        self.same, self.near, self.other = np.zeros((3, 2)), np.zeros((2, 2)), np.zeros((2, 2))
 
     def add(self, bits: NDArray[np.bool_]) -> None:
         """Add bool[B, C, H, W]."""
         samples, channels, height, width = bits.shape
         self.per_sample.append(bits.reshape(samples, -1).mean(axis=1))
         self.per_channel_pixel += bits.sum(axis=0)
-        groups = np.add.reduceat(bits, np.arange(0, channels, NEIGHBOURS), axis=1, dtype=np.int32)
-        self._ratio("any16", groups > 0)
-        total = groups.sum(axis=1)
-        self._ratio("pixels_off", total == 0)
+        neighbours = np.add.reduceat(bits, np.arange(0, channels, NEIGHBOURS), axis=1, dtype=np.int32)
+        self._ratio("any16", neighbours > 0)
+        self._ratio("pixels_off", neighbours.sum(axis=1) == 0)
         self._ratio("channels_off", ~bits.any(axis=(2, 3)))
         tall, wide = height // BLOCK * BLOCK, width // BLOCK * BLOCK
         if tall and wide:
@@ -142,28 +146,34 @@ class _Sums:
                 samples, channels, tall // BLOCK, BLOCK, wide // BLOCK, BLOCK
             )
             self._ratio("any4x4", blocks.any(axis=(3, 5)))
-        self.other[0] += self._others(total * (total - 1), channels)
+        groups = bits.reshape(samples, self.groups, -1, height, width).sum(axis=2, dtype=np.int32)
+        self._between(0, groups, groups, np.count_nonzero(bits))
         for axis, size in ((3, width), (2, height)):
             for row, lag in enumerate(lags(size)):
                 if lag:
-                    self._pairs(bits, total, axis, lag, row)
+                    self._pairs(bits, groups, axis, lag, row)
 
     def _pairs(
-        self, bits: NDArray[np.bool_], total: NDArray[np.int32], axis: int, lag: int, row: int
+        self, bits: NDArray[np.bool_], groups: NDArray[np.int32], axis: int, lag: int, row: int
     ) -> None:
-        channels = bits.shape[1]
         first, second = _shifted(bits, axis, lag)
         both = int(np.count_nonzero(first & second))
         self.same[row] += both, first.size
         if row == 0:
             self.agree[3 - axis] += int(np.count_nonzero(first == second)), first.size
-        left, right = _shifted(total, axis - 1, lag)
-        product = int((left * right).sum(dtype=np.int64)) - both
-        self.other[row + 1] += product, left.size * channels * (channels - 1)
+        elif row == 2:
+            self._between(1, *_shifted(groups, axis, lag), both)
 
-    @staticmethod
-    def _others(ordered_pairs: NDArray[np.int32], channels: int) -> tuple[float, float]:
-        return float(ordered_pairs.sum(dtype=np.int64)), float(ordered_pairs.size * channels * (channels - 1))
+    def _between(
+        self, row: int, first: NDArray[np.int32], second: NDArray[np.int32], same: int | np.intp
+    ) -> None:
+        """Count pairs of different channels that are both on, from the sums over base groups."""
+        places = first.size // self.groups
+        each, channels = self.grid[0] // self.groups, self.grid[0]
+        inside = int((first * second).sum(dtype=np.int64))
+        every = int((first.sum(axis=1) * second.sum(axis=1)).sum(dtype=np.int64))
+        self.near[row] += inside - int(same), places * channels * (each - 1)
+        self.other[row] += every - inside, places * channels * (channels - each)
 
     def _ratio(self, name: str, hits: Any) -> None:
         self.ratios[name] += int(np.count_nonzero(hits)), hits.size
@@ -172,7 +182,8 @@ class _Sums:
         per_sample = np.concatenate(self.per_sample)
         density = self.per_channel_pixel / len(per_sample)
         channel = density.mean(axis=(1, 2))
-        same, other = [_share(pair) for pair in self.same], [_share(pair) for pair in self.other]
+        same, near, other = ([_share(pair) for pair in rows] for rows in (self.same, self.near, self.other))
+        together = _share(self.near[0] + self.other[0])
         count = len(channel)
         spread = np.sqrt(channel * (1 - channel))
         pairs = count * (count - 1) or np.nan
@@ -184,6 +195,7 @@ class _Sums:
             channels=self.grid[0],
             height=self.grid[1],
             width=self.grid[2],
+            groups=self.groups,
             density=float(self.per_channel_pixel.sum() / (len(per_sample) * gate_count(self.layer))),
             density_per_channel=channel,
             density_per_pixel=density.mean(axis=0),
@@ -191,12 +203,12 @@ class _Sums:
             horizontal_agreement=_share(self.agree[0]),
             vertical_agreement=_share(self.agree[1]),
             spatial_correlation=_divide(same[0] - (channel**2).mean(), (spread**2).mean()),
-            cross_channel_correlation=_divide(other[0] - expected, scale),
+            cross_channel_correlation=_divide(together - expected, scale),
             any_of_16_channels=_share(self.ratios["any16"]),
             any_of_4x4_pixels=_share(self.ratios["any4x4"]),
             channels_off=_share(self.ratios["channels_off"]),
             pixels_off=_share(self.ratios["pixels_off"]),
-            moments=PairMoments((same[0], same[1], same[2]), other[0], (other[1], other[2], other[3])),
+            moments=PairMoments((same[0], same[1], same[2]), (near[0], near[1]), (other[0], other[1])),
         )
 
 

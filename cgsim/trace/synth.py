@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.trace.gaussian import gaussian_field, upper_threshold
+from cgsim.trace.gaussian import channel_mixing, gaussian_field, upper_threshold
 from cgsim.trace.macs import executed_macs, gate_count
 from cgsim.trace.metadata import Metadata, Sample
 from cgsim.trace.profile import LayerProfile, Profile, depths, hand_set, shifted
@@ -37,7 +37,7 @@ def synthesize(
     seed: int = 0,
     density: float = 0.15,
     correlation_length: float = 2.0,
-    channel_correlation: float = 0.15,
+    channel_correlation: float = 0.1,
     sample_variation: float = 0.05,
     channel_spread: float = 1.0,
     layers: Mapping[str, Mapping[str, float]] | None = None,
@@ -47,9 +47,9 @@ def synthesize(
     """Write a synthetic trace of chosen statistics and return its path.
 
     `density`: share of gates on; `correlation_length`: in pixels, correlation exp(-distance / length);
-    `channel_correlation`: share of the underlying Gaussian field that all channels have in common;
-    `sample_variation`: share that varies per sample; `channel_spread`: standard deviation of the
-    channels' log-odds. `layers` overrides the first four by layer name. With `flop_reduction` all
+    `channel_correlation`: of the underlying Gaussian fields between channels, at the same pixel;
+    `sample_variation`: share of the variance that varies per sample; `channel_spread`: standard deviation
+    of the channels' log-odds. `layers` overrides the first four by layer name. With `flop_reduction` all
     densities are shifted until the network has it (within 0.05 %). Raises CgsimError.
     """
     gated = _gated(network)
@@ -65,14 +65,8 @@ def synthesize(
         zip(_LAYER_KEYS, (density, correlation_length, channel_correlation, sample_variation), strict=True)
     )
     rows = [{**common, **overrides.get(name, {})} for name in names]
-    profile = hand_set(
-        [row["density"] for row in rows],
-        channel_spread,
-        [
-            (row["sample_variation"], 0.05, row["channel_correlation"], row["correlation_length"])
-            for row in rows
-        ],
-    )
+    columns = [[row[key] for row in rows] for key in _LAYER_KEYS]
+    profile = hand_set(columns[0], channel_spread, *columns[1:])
     return transplant(profile, network, out, samples, seed, flop_reduction, command)
 
 
@@ -134,15 +128,23 @@ class _Generator:
         self.index = {layer.name: i for i, layer in enumerate(gated)}
         self.profiles: dict[str, LayerProfile] = {}
         self.densities: dict[str, NDArray[np.float64]] = {}
+        self.roots: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         for layer, depth in zip(gated, depths(len(gated)), strict=True):
             channels = grid(layer)[0]
-            found = profile.at(depth, channels)
+            groups = layer.base_groups
+            found = profile.at(depth, channels, groups)
             self.profiles[layer.name] = found
+            common = _common(found)
+            rest = [(r - common) / (1 - common) for r in (found.offset_within, found.offset_between)]
+            self.roots[layer.name] = (
+                channel_mixing(channels, groups, *rest),
+                channel_mixing(channels, groups, found.field_within, found.field_between),
+            )
             order = np.random.default_rng([seed, 1, self.index[layer.name]]).permutation(channels)
             self.densities[layer.name] = np.array(found.densities)[order]
         shared = self._levels(0) * math.sqrt(profile.layer_correlation)
-        rest = math.sqrt(1 - profile.layer_correlation)
-        self.levels = {name: shared + rest * self._levels(1 + i) for name, i in self.index.items()}
+        alone = math.sqrt(1 - profile.layer_correlation)
+        self.levels = {name: shared + alone * self._levels(1 + i) for name, i in self.index.items()}
 
     def _levels(self, stream: int) -> NDArray[np.float64]:
         """A normal sample of mean 0 and variance 1, one per sample of the trace, in seeded order.
@@ -156,19 +158,22 @@ class _Generator:
     def bits(self, layer: Layer, sample: int, shift: float) -> NDArray[np.bool_]:
         """Gates of one sample as bool of the layer's `gate_shape`."""
         shape, profile = grid(layer), self.profiles[layer.name]
-        seeds = [self.seed, 2, sample + 1, self.index[layer.name]]
-        rng = np.random.default_rng(seeds)
-        level = 0.0 if sample == _STATIC else self.levels[layer.name][sample]
-        offsets = rng.standard_normal((shape[0], 1, 1))
-        common = gaussian_field(rng, (1, *shape[1:]), profile.common_length, profile.common_power)
-        field = gaussian_field(rng, shape, profile.length, profile.power)
-        rest = max(0.0, 1 - profile.sample_share - profile.channel_share - profile.common_share)
-        field *= math.sqrt(rest)
-        field += math.sqrt(profile.sample_share) * level + math.sqrt(profile.channel_share) * offsets
-        field += math.sqrt(profile.common_share) * common
+        offset_root, field_root = self.roots[layer.name]
+        rng = np.random.default_rng([self.seed, 2, sample + 1, self.index[layer.name]])
+        offsets = offset_root @ rng.standard_normal(shape[0])
+        if sample != _STATIC:
+            common = _common(profile)
+            level = self.levels[layer.name][sample]
+            offsets = math.sqrt(common) * level + math.sqrt(1 - common) * offsets
+        field = gaussian_field(rng, shape, profile.length, profile.power).reshape(shape[0], -1)
+        field = math.sqrt(1 - profile.offset_share) * (field_root @ field).reshape(shape)
+        field += math.sqrt(profile.offset_share) * offsets[:, None, None]
         densities = shifted(self.densities[layer.name], shift)
         limits = upper_threshold(densities)
         limits[densities <= 0], limits[densities >= 1] = np.inf, -np.inf
+        if sample == _STATIC:  # one draw for all samples: as many channels on as are expected
+            chosen = np.argsort(limits - field[:, 0, 0])[: round(float(densities.sum()))]
+            return np.isin(np.arange(shape[0]), chosen)
         return np.asarray(field > limits[:, None, None]).reshape(layer.gate_shape)
 
     def find_shift(self, target: float) -> float:
@@ -192,9 +197,8 @@ class _Generator:
             real = self._reduction(self._counted(shift))
             if abs(real / target - 1) <= _TOLERANCE:
                 return round(shift, 9)
-            shift = round(
-                shift + max(-2.0, min(2.0, (math.log(real) - math.log(target)) / max(slope, 1e-6))), 9
-            )
+            step = math.log(real / target) / max(slope, 1e-6)
+            shift = round(shift + max(-2.0, min(2.0, step)), 9)
         raise CgsimError(
             f"synth: a FLOP reduction of {target} cannot be met with the always-off and always-on channels "
             f"of this profile and {self.samples} samples; nearest found {real:.4g}"
@@ -229,6 +233,11 @@ class _Generator:
             none, one = executed_macs(layer, np.array([0, 1])).tolist()
             executed += none + (one - none) * on.get(layer.name, 0)
         return self.network.dense_macs / executed if executed else math.inf
+
+
+def _common(profile: LayerProfile) -> float:
+    """Share of the offsets' variance that all channels of a sample have in common."""
+    return min(max(min(profile.offset_within, profile.offset_between), 0.0), 0.999)
 
 
 def _gated(network: Network) -> list[Layer]:

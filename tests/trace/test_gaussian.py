@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgsim.trace.gaussian import (
+    channel_mixing,
     field_root,
     gaussian_field,
     joint_upper,
     latent_correlation,
+    pair_series,
     upper_tail,
     upper_threshold,
 )
@@ -46,6 +48,31 @@ def test_against_random_numbers() -> None:
     x, y = rng.standard_normal((2, 400_000))
     y = 0.6 * x + 0.8 * y
     assert float(joint_upper(0.5, 1.2, 0.6)) == pytest.approx(np.mean((x > 0.5) & (y > 1.2)), abs=2e-3)
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 99), st.floats(-0.8, 0.8))
+def test_pair_series(groups: int, each: int, seed: int, r: float) -> None:
+    t = np.random.default_rng(seed).uniform(-1, 4, groups * each)
+    within, between = (np.polynomial.polynomial.polyval(r, row) for row in pair_series(t, groups))
+    pairs: dict[bool, list[float]] = {True: [], False: []}
+    for i in range(len(t)):
+        for j in range(len(t)):
+            if i != j:
+                pairs[i // each == j // each].append(float(joint_upper(t[i], t[j], r)))
+    for found, values in ((within, pairs[True]), (between, pairs[False])):
+        assert found == pytest.approx(np.mean(values), abs=1e-7) if values else np.isnan(found)
+
+
+def test_channel_mixing() -> None:
+    root = channel_mixing(8, 2, 0.4, 0.1)
+    matrix = root @ root.T
+    assert np.diag(matrix) == pytest.approx(1)
+    assert matrix[0, 1:4] == pytest.approx(0.4)
+    assert matrix[0, 4:] == pytest.approx(0.1)
+    impossible = channel_mixing(8, 2, -0.9, 0.0)
+    assert np.diag(impossible @ impossible.T) == pytest.approx(1)
+    assert (impossible @ impossible.T)[0, 1] == pytest.approx(-1 / 3)
+    assert channel_mixing(1, 1, 0.3, 0.3) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("length", "power"), [(0.5, 1.0), (2.0, 1.0), (3.0, 2.0), (1.5, 0.4)])

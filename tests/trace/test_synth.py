@@ -97,7 +97,7 @@ def test_every_granularity_meets_its_target(tmp_path: Path, gate: Any) -> None:
     path = synthesize(network, tmp_path / "x", samples=64, density=0.4, channel_spread=0.5)
     trace = load_trace(path)
     for layer in trace.gated_layers:
-        assert trace.density(layer.name).mean() == pytest.approx(0.4, abs=0.2 if gate == "static" else 0.05)
+        assert trace.density(layer.name).mean() == pytest.approx(0.4, abs=0.05)
     if gate != "static":
         path = synthesize(network, tmp_path / "y", samples=32, flop_reduction=1.7)
         assert load_trace(path).flop_reduction() == pytest.approx(1.7, rel=0.005)
@@ -160,7 +160,7 @@ def test_transplant_keeps_depth_profile_and_dead_channels(tmp_path: Path) -> Non
     profile = fit(load_trace(tmp_path / "a"))
     assert Profile.from_json(json.loads(json.dumps(profile.to_json()))) == profile
     assert profile.source["samples"] == 16
-    assert max(layer.common_share + layer.sample_share for layer in profile.layers) < 0.05
+    assert max(layer.offset_share + abs(layer.field_within) for layer in profile.layers) < 0.05
     trace = load_trace(transplant(profile, tiny_network(channels=64, size=16), tmp_path / "b", samples=16))
     densities = [0.75 * (0.05 + 0.1 * i) for i in range(4)]
     found = stats(trace)
@@ -169,6 +169,28 @@ def test_transplant_keeps_depth_profile_and_dead_channels(tmp_path: Path) -> Non
     assert (trace.bits("b").mean(axis=(0, 2)) == 0).sum() == 16
     half = profile.at(0.5, 16)
     assert np.mean(half.densities) == pytest.approx(np.mean(densities), rel=0.1)
+
+
+def test_base_groups_are_fitted_and_transplanted(tmp_path: Path) -> None:
+    """Channels of one base group go together, those of two groups do not."""
+    network = tiny_network(channels=16, size=16)
+    with TraceWriter(tmp_path / "a", network, Metadata("m", "user")) as writer:
+        rng = np.random.default_rng(0)
+        for index in range(32):
+            gates = {}
+            for layer in (x for x in network.layers if x.gate != "none"):
+                field = np.repeat(gaussian_field(rng, (4, 16, 16), 2.0, 1.0), 4, axis=0)
+                gates[layer.name] = field + gaussian_field(rng, (16, 16, 16), 2.0, 1.0) > 1.2
+            writer.append(Sample(str(index)), gates)
+    profile = fit(load_trace(tmp_path / "a"))
+    for layer in profile.layers:
+        assert layer.field_within == pytest.approx(0.5, abs=0.05)
+        assert layer.field_between == pytest.approx(0.0, abs=0.05)
+        assert layer.length == pytest.approx(2.0, rel=0.1)
+    path = transplant(profile, tiny_network(channels=32, size=16), tmp_path / "b", samples=32)
+    for layer in fit(load_trace(path)).layers:
+        assert layer.field_within == pytest.approx(0.5, abs=0.08)
+        assert layer.field_between == pytest.approx(0.0, abs=0.05)
 
 
 def test_channel_densities_keep_their_mean() -> None:
@@ -200,8 +222,8 @@ def test_targets_out_of_reach_are_refused(tmp_path: Path) -> None:
         ({"channel_spread": -1.0}, "spread"),
         ({"correlation_length": float("inf")}, "finite"),
         ({"correlation_length": 0.0}, "length"),
-        ({"channel_correlation": 0.99}, "shares"),
-        ({"sample_variation": -0.1}, "shares"),
+        ({"channel_correlation": 1.5}, "field_within"),
+        ({"sample_variation": -0.1}, "per sample"),
         ({"layers": {"c": {}}}, "'c' has no gates"),
         ({"layers": {"a": {"densty": 0.1}}}, "'density'"),
     ],
