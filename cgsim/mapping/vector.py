@@ -36,7 +36,8 @@ def vector_tiles(layer: Layer, hardware: Hardware) -> np.ndarray:
             return tiles
     raise CgsimError(
         f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one row: "
-        f"buffers.activation_kib needs {ceil(needed / 10.24) / 100:g}, has {hardware.buffers.activation_kib:g}"
+        f"buffers.activation_kib needs {ceil(needed / 10.24) / 100:g}, "
+        f"has {hardware.buffers.activation_kib:g}"
     )
 
 

@@ -42,6 +42,7 @@ class SteppedMachine:
         self.depth = (2 if hardware.buffers.double_buffered else 1) + tiling.interleaved
         self.tiles = max(step.tile for step in self.program) + 1
         self.counts: Counter[str] = Counter()
+        self.log: list[tuple[str, str, int, int, int]] = []  # (unit, what, tile, first cycle, end)
         count = len(self.program)
         self.there = {(kind, i): 0 for kind in "war" for i in range(count)}  # arrival of a step's loads
         self.ended = [NEVER] * count  # the array is done with the step
@@ -104,7 +105,7 @@ class SteppedMachine:
         """Turn the clock until the last store is done."""
         rate = Fraction(self.hardware.dram.bytes_per_cycle)
         now, channel_free, vector_free = 0, 0, 0
-        current, running = 0, False
+        current, running, begun = 0, False, 0
         feeds: list[_Feed] = []
         shadow_free = 0  # when the last fold's weights left the shadow registers, in every feed
         vector_queue = list(range(self.tiles))
@@ -114,6 +115,9 @@ class SteppedMachine:
             while progress:  # the array: a step may end and the next begin in the same cycle
                 progress = False
                 if running and all(not feed.queue and feed.until <= now for feed in feeds):
+                    step = self.program[current]
+                    phase = "conditional" if step.conditional else "base"
+                    self.log.append(("array", phase, step.tile, begun, now))
                     shadow_free = max(
                         feed.started if self.overlapped else feed.until + self.drain for feed in feeds
                     )
@@ -129,7 +133,7 @@ class SteppedMachine:
                             current, progress = current + 1, True
                     elif self._blocker(current, now, shadow_free) is None:
                         feeds = self._begin(self.program[current], now)
-                        running = True
+                        running, begun = True, now
             if running:
                 self._stream(feeds, now, self.together or not self.program[current].conditional)
             if vector_queue and max(self.results[vector_queue[0]], vector_free) <= now:
@@ -138,9 +142,11 @@ class SteppedMachine:
                 work = outputs * (1 + self.residuals)
                 vector_free = now + ceil(work / self.hardware.vector_unit.lanes)
                 self.vector_done[tile] = vector_free
+                self.log.append(("vector unit", "vector", tile, now, vector_free))
             if requests and channel_free <= now and self._may_transfer(*requests[0][:2], now):
                 kind, at, size = requests.pop(0)
                 channel_free = now + ceil(size / rate)
+                self.log.append(("DMA", kind, at if kind == "s" else self.program[at].tile, now, channel_free))
                 self._transferred(kind, at, size, channel_free)
             if not running:
                 self._idle(current, now, shadow_free)
