@@ -35,11 +35,18 @@ class Box:
 
 
 class Page:
-    """Axes measured in points, so that text and markers can be compared. Limits must be set before."""
+    """Axes measured in points, so that text and markers can be compared.
 
-    def __init__(self, axes: Axes, width: float, height: float) -> None:
+    To be made when everything else is drawn and the limits are set, as the layout decides the size.
+    """
+
+    def __init__(self, axes: Axes) -> None:
         self._axes = axes
-        self.box = Box(0, 0, width, height)
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.draw_without_rendering()
+        scale = 72 / figure.dpi
+        self.box = Box(0, 0, axes.bbox.width * scale, axes.bbox.height * scale)
 
     def position(self, x: float, y: float) -> tuple[float, float]:
         """Return where a data point lies."""

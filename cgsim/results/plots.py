@@ -42,7 +42,6 @@ STALL_COLOURS = {
     "group_imbalance": style.SKY,
 }
 STALL_HATCH = "/////"
-_SIZE = (6.0, 4.4)
 _KEPT = (0.75, 0.5, 0.25)
 
 
@@ -76,7 +75,7 @@ def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
         raise CgsimError("plot: no layer with MACs, there is no FLOP reduction to draw")
     x, y = layers["flop_reduction"][drawn], layers["speedup"][drawn]
     share = layers["dense_macs"][drawn] / max(layers["dense_macs"].sum(), 1)
-    figure = style.Plot(*_SIZE)
+    figure = style.Plot(6.0, 4.6)
     axes = figure.add_subplot()
     whole = (total["flop_reduction"], total["speedup"])
     seen = [pair for pair in (whole, *zip(x, y, strict=True)) if np.isfinite(pair).all()]
@@ -95,17 +94,6 @@ def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
                  label="layer (area: share of MACs)")  # fmt: skip
     axes.scatter(*whole, s=130, marker="*", color=style.VERMILLION,
                  edgecolors=style.BLACK, linewidths=0.6, zorder=5, label="whole network")  # fmt: skip
-    names = [str(name) for name in layers["layer"][drawn]]
-    page = labels.Page(axes, 0.87 * 72 * _SIZE[0], 0.83 * 72 * _SIZE[1])
-    chosen = _notable(layers, drawn)
-    radii = np.sqrt(sizes / np.pi)
-    obstacles = [page.around(*point) for point in zip(x, y, radii, strict=True)]
-    obstacles += [page.around(*point, 1.5) for point in zip(*cloud, strict=True) if np.isfinite(point).all()]
-    obstacles += [page.around(*whole, 6.5)] if np.isfinite(whole).all() else []
-    obstacles += [labels.Box(0, page.box.top - 62, 190, page.box.top)]  # the legend
-    obstacles += [_left_of(page, *end) for end in ends]
-    points = [(float(x[i]), float(y[i]), float(radii[i])) for i in chosen]
-    labels.place(axes, page, [shorten(names[i], 22) for i in chosen], points, obstacles)
     hardware, trace = run.provenance["hardware"]["name"], run.provenance["trace"]["name"]
     style.dress(
         axes,
@@ -114,7 +102,17 @@ def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
         x="FLOP reduction (dense MACs / executed MACs)",
         y="speedup (dense cycles / gated cycles)",
     )
-    axes.legend(fontsize=style.SMALL, loc="upper left", framealpha=0.9, edgecolor="none")
+    figure.legend(fontsize=style.SMALL, loc="outside lower center", ncols=2, frameon=False)
+    names = [str(name) for name in layers["layer"][drawn]]
+    page = labels.Page(axes)
+    chosen = _notable(layers, drawn)
+    radii = np.sqrt(sizes / np.pi)
+    obstacles = [page.around(*point) for point in zip(x, y, radii, strict=True)]
+    obstacles += [page.around(*point, 1.5) for point in zip(*cloud, strict=True) if np.isfinite(point).all()]
+    obstacles += [page.around(*whole, 6.5)] if np.isfinite(whole).all() else []
+    obstacles += [_left_of(page, *end) for end in ends]
+    points = [(float(x[i]), float(y[i]), float(radii[i])) for i in chosen]
+    labels.place(axes, page, [shorten(names[i], 22) for i in chosen], points, obstacles)
     return _finish(figure, path)
 
 
