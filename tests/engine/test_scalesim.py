@@ -13,7 +13,7 @@ from cgsim.trace.network import Layer
 from tests.engine.machines import hardware
 
 TABLE = Path(__file__).parent.parent / "data" / "scalesim" / "dense_cycles.csv"
-ROWS = [row for row in csv.DictReader(TABLE.open()) if row["dataflow"] == "ws"]
+ROWS = [row for row in csv.DictReader(TABLE.read_text().splitlines()) if row["dataflow"] == "ws"]
 ARRAYS = sorted({(int(row["rows"]), int(row["cols"])) for row in ROWS})
 
 
@@ -21,7 +21,7 @@ ARRAYS = sorted({(int(row["rows"]), int(row["cols"])) for row in ROWS})
 def test_weight_stationary_cycles_are_equal(tmp_path: Path, rows: int, cols: int) -> None:
     table = [row for row in ROWS if (int(row["rows"]), int(row["cols"])) == (rows, cols)]
     layers = []
-    for number, row in enumerate(table):  # each GEMM as a 1 x 1 convolution of M pixels, fed by a network input
+    for number, row in enumerate(table):  # each GEMM as a 1 x 1 convolution of M pixels
         m, n, k = int(row["M"]), int(row["N"]), int(row["K"])
         layers.append(Layer(f"{number}", "conv2d", (k, 1, m), (n, 1, m)))
     path = tmp_path / "gemm.trace.parquet"

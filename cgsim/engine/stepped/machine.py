@@ -146,7 +146,8 @@ class SteppedMachine:
             if requests and channel_free <= now and self._may_transfer(*requests[0][:2], now):
                 kind, at, size = requests.pop(0)
                 channel_free = now + ceil(size / rate)
-                self.log.append(("DMA", kind, at if kind == "s" else self.program[at].tile, now, channel_free))
+                tile = at if kind == "s" else self.program[at].tile
+                self.log.append(("DMA", kind, tile, now, channel_free))
                 self._transferred(kind, at, size, channel_free)
             if not running:
                 self._idle(current, now, shadow_free)
