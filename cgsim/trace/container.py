@@ -212,8 +212,8 @@ class Container:
             order = np.array(
                 [position.get(name, -1) for name in encoded.dictionary.to_pylist()], dtype=np.int64
             )
-            layer = order[encoded.indices.to_numpy()].reshape(len(names), count)
-            sample = table.column("sample").chunk(0).to_numpy().reshape(len(names), count)
+            layer = order[_int32(encoded.indices)].reshape(len(names), count)
+            sample = _int32(table.column("sample").chunk(0)).reshape(len(names), count)
             for i, name in enumerate(names):
                 if (layer[i] != i).any() or (sample[i] != np.arange(start, start + count)).any():
                     raise CgsimError(
@@ -231,6 +231,12 @@ class Container:
             hasher.update(digests.tobytes())
             if hasher.hexdigest() != self.description.layer_checksums[name]:
                 raise CgsimError(f"layer {name!r}: the rows are damaged (checksum of the layer differs)")
+
+
+def _int32(array: Any) -> NDArray[np.int32]:
+    """Values of an Arrow array without nulls (its own conversion would load pandas)."""
+    values = np.frombuffer(array.buffers()[1], dtype=np.int32)
+    return values[array.offset : array.offset + len(array)]
 
 
 def _description(data: dict[str, Any]) -> Description:

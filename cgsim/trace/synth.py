@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import cgsim
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace.gaussian import channel_mixing, gaussian_field, upper_threshold
 from cgsim.trace.macs import executed_macs, gate_count
@@ -100,10 +102,10 @@ def transplant(
         method_parameters=parameters,
         dataset="synthetic",
         seed=seed,
-        versions={"numpy": np.__version__},
+        versions={"cgsim": cgsim.__version__, "numpy": np.__version__, "python": platform.python_version()},
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         command=command,
-        notes="Gates are thresholded Gaussian fields; no image and no model was involved.",
+        notes=_notes(profile),
     )
     static = {layer.name: generator.bits(layer, _STATIC, shift) for layer in generator.static}
     with TraceWriter(out, network, metadata, static=static) as writer:
@@ -233,6 +235,18 @@ class _Generator:
             none, one = executed_macs(layer, np.array([0, 1])).tolist()
             executed += none + (one - none) * on.get(layer.name, 0)
         return self.network.dense_macs / executed if executed else math.inf
+
+
+def _notes(profile: Profile) -> str:
+    text = "Gates are thresholded Gaussian fields; no image and no model was involved."
+    source = profile.source
+    if source:
+        text += (
+            f" Their statistics are fitted to those of {source.get('samples')} samples of a real trace: "
+            f"{source.get('model')}, {source.get('method')}, {source.get('dataset')}, "
+            f"content {str(source.get('content'))[:16]}."
+        )
+    return text
 
 
 def _common(profile: LayerProfile) -> float:

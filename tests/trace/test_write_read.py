@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -277,6 +279,16 @@ def test_pandas_opens_it(tiny: Path) -> None:
     assert len(frame) == 3 * 2
     row = frame[(frame["layer"] == "b") & (frame["sample"] == 1)].iloc[0]
     assert row["gates"] == load_trace(tiny).packed("b", [1]).tobytes()
+
+
+def test_reading_loads_neither_pandas_nor_torch(tiny: Path) -> None:
+    code = (
+        "import sys, cgsim\n"
+        f"cgsim.load_trace({str(tiny)!r}).gates('a')\n"
+        "print([m for m in ('pandas', 'torch', 'fsspec', 'numba', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_writing_does_not_grow_with_the_samples(tools: Any, tmp_path: Path) -> None:
