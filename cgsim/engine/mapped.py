@@ -21,6 +21,9 @@ from cgsim.mapping.tiling import candidates, whole_layer
 
 CANDIDATES = 24
 """Tilings tried per layer and mode, of those that fit the buffers the ones with the best estimate."""
+TOLERANCE = 1.01
+"""Chosen is the tiling with the least traffic among those within this factor of the fewest cycles.
+Without it a layer would move many times the bytes to save a cycle."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class Mapped:
         density = 1.0 if calibration is None else calibration.density
         tried = candidates(layer, hardware, groups, density, operation.residuals, CANDIDATES)
         costs = [self._cost(plan(layer, self.layout, tiling), calibration) for tiling in tried]
-        self.tiling = tried[costs.index(min(costs))]
+        enough = min(cycles for cycles, _ in costs) * TOLERANCE
+        _, _, best = min((bytes_, cycles, i) for i, (cycles, bytes_) in enumerate(costs) if cycles <= enough)
+        self.tiling = tried[best]
         self.plan = plan(layer, self.layout, self.tiling)
 
     def _cost(self, trial: Plan, calibration: Calibration | None) -> tuple[int, int]:

@@ -16,6 +16,8 @@ from cgsim.trace.network import Layer
 
 LoopOrder = Literal["weights_outer", "activations_outer", "weights_resident"]
 ACCUMULATOR_BYTES = 4
+NEAR = 1.05
+"""Times within this factor of the best count as near it when traffic is compared."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def need(
 def candidates(
     layer: Layer, hardware: Hardware, column_groups: int, density: float, residuals: int, limit: int
 ) -> tuple[Tiling, ...]:
-    """The `limit` tilings of least estimated time, then least traffic, among those that fit the buffers.
+    """Tilings that fit the buffers: half of `limit` of least estimated time, half of least traffic near it.
 
     `density` is the expected share of conditional work (1 for dense execution, whose layer has no
     conditional path). The estimate is no cycle count: whoever can count chooses among the candidates.
@@ -137,7 +139,10 @@ def _best(
         for tiling in _candidates(layer, layout, hardware, gated)
         if _fits(need(layer, layout, hardware, tiling, residuals, gated), hardware)
     }
-    return tuple(sorted(costs, key=costs.__getitem__)[:limit])
+    fastest = sorted(costs, key=costs.__getitem__)
+    near = [tiling for tiling in fastest if costs[tiling][0] <= NEAR * costs[fastest[0]][0]]
+    frugal = sorted(near, key=lambda tiling: (costs[tiling][1], costs[tiling][0]))
+    return tuple(dict.fromkeys(fastest[: limit // 2] + frugal[: limit // 2]))
 
 
 def _candidates(layer: Layer, layout: Slots, hardware: Hardware, gated: bool) -> Iterator[Tiling]:
