@@ -20,7 +20,8 @@ KNOWN = ("train", "record", "simulate", "sweep", "trace", "hardware")
 def commands(text):
     """Yield lines of code that start with `cgsim COMMAND`, joined where a backslash ends them.
 
-    Two spaces before a word end the command (an explanation follows); lines with brackets or dots are patterns.
+    Two spaces before a word end the command (an explanation follows); lines with brackets or dots are
+    patterns.
     """
     for line in re.sub(r" *\\\n *", " ", text).splitlines():
         command = re.split(r"  +(?!-)| #", line.strip().removeprefix("$ "))[0]

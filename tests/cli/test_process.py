@@ -63,3 +63,16 @@ def test_signals_end_without_a_traceback(number, code, message):
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (code, "", message)
+
+
+def test_simulating_loads_neither_torch_nor_pandas_nor_matplotlib(tiny_trace, tmp_path):
+    script = (
+        "import sys\nfrom cgsim.cli import main\ncode = main()\n"
+        "print(*[name for name in ('torch', 'pandas', 'matplotlib') if name in sys.modules], file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    words = ["simulate", str(tiny_trace), "--hardware", "edge-16x16", "-o", str(tmp_path / "out")]
+    answer = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stderr) == (0, "\n")
