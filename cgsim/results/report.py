@@ -27,7 +27,7 @@ def report(run: Run, path: str | os.PathLike[str], plots: Sequence[str] = ()) ->
         "",
         f"Speedup **{ratio_text(total['speedup'])}** at a FLOP reduction of "
         f"**{ratio_text(total['flop_reduction'])}**: efficiency **{ratio_text(total['efficiency'])}**. "
-        f"Off-chip traffic falls by {ratio_text(total['offchip_reduction'])}.",
+        f"Off-chip traffic falls by a factor of {ratio_text(total['offchip_reduction'])}.",
         "",
         "```text",
         run.table(),
