@@ -69,7 +69,7 @@ def place(
     """Write each name near its point (x, y, radius in points), at the free place nearest to it.
 
     Places are tried by growing distance; if none is free, the one that covers least is taken. A thin line
-    joins a name to its point where it lies further off.
+    joins a name to its point unless it lies right beside it.
     """
     size = style.SMALL - 0.5
     taken = list(obstacles)
@@ -101,6 +101,6 @@ def place(
             va="center",
             zorder=6,
             arrowprops={"arrowstyle": "-", "color": "#777777", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
-            if gap > _GAPS[1]
+            if gap > _GAPS[0]
             else None,
         )

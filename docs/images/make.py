@@ -1,4 +1,4 @@
-"""Make table and figures of docs/quick-start.md from the shipped traces: `python docs/images/make.py`."""
+"""Make table and figures of README and quick start from the shipped traces: `python docs/images/make.py`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import cgsim
 from cgsim.results.plots import speedup_vs_array
 
 IMAGES = Path(__file__).resolve().parent
-PAGE = IMAGES.parent / "quick-start.md"
-TRACES = IMAGES.parents[1] / "traces"
+ROOT = IMAGES.parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "quick-start.md")
+TRACES = ROOT / "traces"
 SIZES = [8, 16, 32]
 START = "<!-- table: made by docs/images/make.py -->\n"
 END = "<!-- end of table -->"
 
 
 def main() -> None:
-    """Write speedup_vs_flops.png, cycles.png and speedup_vs_array.png, and the table into the page."""
+    """Write speedup_vs_flops.png, cycles.png and speedup_vs_array.png, and the table into the pages."""
     hardware = cgsim.load_hardware("asic-28nm")
     run = cgsim.simulate(cgsim.load_trace(TRACES / "resnet20-cgnet.trace.parquet"), hardware)
     run.plot.speedup_vs_flops(IMAGES / "speedup_vs_flops.png")
     run.plot.cycles(IMAGES / "cycles.png")
-    before, rest = PAGE.read_text(encoding="utf-8").split(START)
-    after = rest.split(END, 1)[1]
-    PAGE.write_text(f"{before}{START}\n```text\n{run.table()}\n```\n\n{END}{after}", encoding="utf-8")
+    for page in PAGES:
+        before, rest = page.read_text(encoding="utf-8").split(START)
+        after = rest.split(END, 1)[1]
+        text = f"{before}{START}\n```text\n{run.table()}\n```\n\n{END}{after}"
+        page.write_text(text, encoding="utf-8")
     traces = sorted(TRACES.glob("*.trace.parquet"))
     table = cgsim.sweep(traces, hardware, {"array.rows": SIZES, "array.cols": SIZES})
     speedup_vs_array(table, IMAGES / "speedup_vs_array.png")
