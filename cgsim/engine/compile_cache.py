@@ -7,10 +7,12 @@ all sources cannot go stale.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 KEPT = 4
@@ -18,21 +20,42 @@ KEPT = 4
 
 
 def use_compile_cache() -> None:
-    """Point Numba at this state's folder in the user's cache, unless NUMBA_CACHE_DIR is set."""
+    """Point Numba at this state's folder in the user's cache, unless NUMBA_CACHE_DIR is set.
+
+    Where the cache cannot be written, kernels are compiled anew for this process.
+    """
     if "NUMBA_CACHE_DIR" in os.environ:
         return
-    package = Path(__file__).parent.parent
+    folder = str(cache_folder())
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.CACHE_DIR = folder
+    else:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+
+
+def cache_folder() -> Path:
+    """The folder of this state, which exists and can be written."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgsim" / "kernels"
+    folder = home / source_digest(Path(__file__).parent.parent)
+    try:
+        if not folder.exists():
+            _forget(home)
+            folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass  # no cache to be had: use a folder that lives as long as the process
+    private = Path(tempfile.mkdtemp(prefix="cgsim-kernels-"))
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    return private
+
+
+def source_digest(package: Path) -> str:
+    """Hash of all sources that kernels are made of, 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted([*package.glob("engine/*.py"), *package.glob("mapping/*.py")]):
         digest.update(path.read_bytes())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgsim" / "kernels"
-    folder = home / digest.hexdigest()
-    if not folder.exists():
-        _forget(home)
-    if "numba" in sys.modules:
-        sys.modules["numba"].config.CACHE_DIR = str(folder)
-    else:
-        os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    return digest.hexdigest()
 
 
 def _forget(home: Path) -> None:
