@@ -2,7 +2,7 @@
 # make test            everything that is tested (sets up .venv first)
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine
-# make docs-reference  docs/configuration.md, from the pydantic models
+# make docs-reference  docs/configuration.md and docs/results.md, from the code
 #
 # PYTHON=python3.12 chooses another interpreter; PIP_ARGS is handed to pip.
 
@@ -39,6 +39,7 @@ bench: $(VENV)/.demo-ready
 
 docs-reference: $(VENV)/.demo-ready
 	$(BIN)/python -m cgsim.hardware.reference docs/configuration.md
+	$(BIN)/python -m cgsim.results.reference docs/results.md
 
 setup: $(VENV)/.all-ready
 

@@ -21,7 +21,7 @@ from cgsim.mapping.tiling import candidates, whole_layer
 
 CANDIDATES = 24
 """Tilings tried per layer and mode, of those that fit the buffers the ones with the best estimate."""
-TOLERANCE = 1.01
+TOLERANCE = 1.02
 """Chosen is the tiling with the least traffic among those within this factor of the fewest cycles.
 Without it a layer would move many times the bytes to save a cycle."""
 
