@@ -101,11 +101,23 @@ def latent_correlation(joint: Callable[[float], float], observed: float) -> floa
     return (low + high) / 2
 
 
+def field_correlation(size: tuple[int, int], length: float, power: float) -> NDArray[np.float64]:
+    """Correlation of a field over (dy, dx), [H, W]: exp(-(dy / length)^power - (dx / length)^power)."""
+    down, across = (np.exp(-((np.arange(n) / length) ** power)) for n in size)
+    return np.outer(down, across)
+
+
+def pair_weights(size: tuple[int, int]) -> NDArray[np.float64]:
+    """Share of all ordered pairs of pixels of an H x W image that are (dy, dx) apart, float64[H, W]."""
+    down, across = (np.where(np.arange(n) == 0, n, 2 * (n - np.arange(n))) / n**2 for n in size)
+    return np.outer(down, across)
+
+
 @lru_cache(maxsize=256)
 def field_root(size: int, length: float, shape: float) -> NDArray[np.float64]:
     """Symmetric square root of the correlation matrix exp(-(distance / length) ** shape) on `size` points."""
     distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size))).astype(np.float64)
-    root = _root(np.exp(-((distance / max(length, 1e-3)) ** shape)))
+    root = _root(np.exp(-((distance / length) ** shape)))
     root.setflags(write=False)
     return root
 

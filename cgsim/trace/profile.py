@@ -5,12 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cgsim.errors import CgsimError
-from cgsim.trace.gaussian import joint_upper, latent_correlation, pair_series, upper_threshold
+from cgsim.trace.gaussian import (
+    field_correlation,
+    joint_upper,
+    latent_correlation,
+    pair_series,
+    pair_weights,
+    upper_threshold,
+)
 from cgsim.trace.statistics import LayerStatistics, layer_statistics
 
 if TYPE_CHECKING:
@@ -68,7 +76,7 @@ class LayerProfile:
             ("offset_between", -1, 1),
             ("field_within", -1, 1),
             ("field_between", -1, 1),
-            ("length", 1e-3, 1e6),
+            ("length", 1e-6, 1e6),
             ("power", 1e-3, 2),
             ("channels", 1, 1 << 24),
             ("groups", 1, 1 << 24),
@@ -149,8 +157,8 @@ def fit(trace: Trace) -> Profile:
     """Fit a profile to the gates of a trace: densities are taken over, correlations solved for.
 
     The correlations of the Gaussian fields are those for which thresholding gives the trace's own
-    probabilities that two gates are on together: same channel at distances 1, 2 and half the image, and
-    different channels, within a base group and between groups, at the same pixel and half the image apart.
+    probabilities that two gates are on together: same channel 1 and 2 pixels apart and anywhere in the
+    image, and different channels, within a base group and between groups, at the same pixel and anywhere.
     Raises CgsimError without gates.
     """
     found = layer_statistics(trace)
@@ -170,34 +178,74 @@ def fit(trace: Trace) -> Profile:
 
 def _fit_layer(found: LayerStatistics, depth: float) -> LayerProfile:
     own = _thin(np.sort(found.density_per_channel), _KEPT_DENSITIES)
-    points, moments = upper_threshold(own), found.moments
-    within, between = pair_series(upper_threshold(found.density_per_channel), found.groups)
-
-    def same(r: float) -> float:
-        return float(joint_upper(points, points, r).mean())
-
-    def inside(r: float) -> float:
-        return float(np.polynomial.polynomial.polyval(r, within))
-
-    def across(r: float) -> float:
-        return float(np.polynomial.polynomial.polyval(r, between))
-
-    offset = min(max(_solve(same, moments.same_channel[2], 0.0), 0.0), 0.9)
+    moments, size = found.moments, (found.height, found.width)
+    offset, length, power = _fit_field(own, moments.same_channel, size)
+    mean = float((field_correlation(size, length, power) * pair_weights(size)).sum())
+    latent = []
+    series = pair_series(upper_threshold(found.density_per_channel), found.groups)
+    for coefficients, (pixel, anywhere) in zip(
+        series, (moments.same_group, moments.other_group), strict=True
+    ):
+        joint = partial(_polynomial, coefficients)
+        here = _solve(joint, pixel, 0.0)
+        apart = 0.0 if mean > 0.99 else (_solve(joint, anywhere, here * mean) - here * mean) / (1 - mean)
+        latent.append((here, apart))
+    common = min(max(0.0, *(apart for _, apart in latent)), 0.5)
+    if common > offset:  # what channels have in common anywhere is an offset of each of them, too
+        offset, length, power = _fit_field(own, moments.same_channel, size, common)
     correlations = []
-    for joint, (pixel, far) in ((inside, moments.same_group), (across, moments.other_group)):
-        apart = _solve(joint, far, 0.0)
-        here = _solve(joint, pixel, apart)
-        correlations.append((apart / offset if offset > 0.001 else 0.0, (here - apart) / (1 - offset)))
+    for here, apart in latent:
+        kept = min(max(apart, -offset), offset)
+        correlations.append((kept / offset if offset else 0.0, (here - kept) / (1 - offset)))
     if found.groups == 1:
         correlations[1] = correlations[0]
     elif found.channels == found.groups:
         correlations[0] = correlations[1]
-    near = [(_solve(same, moments.same_channel[i], offset) - offset) / (1 - offset) for i in (0, 1)]
-    length, power = _shape(near[0], near[1])
     (offset_in, field_in), (offset_out, field_out) = np.clip(correlations, -1, 1).tolist()
     numbers = (offset, offset_in, offset_out, field_in, field_out, length, power)
     rounded = [round(float(value), 6) for value in (*numbers, found.channels, found.groups)]
     return LayerProfile(round(depth, 6), tuple(round(float(p), 6) for p in own), *rounded)
+
+
+def _fit_field(
+    densities: NDArray[np.float64],
+    moments: tuple[float, float, float],
+    size: tuple[int, int],
+    least: float = 0.0,
+) -> tuple[float, float, float]:
+    """Offset share (`least` or more), length and power that give the pair probabilities of one channel.
+
+    The correlation 1 and 2 pixels apart fixes length and power for any offset share; that share is found by
+    bisection on the probability for any two pixels of the image.
+    """
+    points = upper_threshold(densities)
+
+    def joint(r: float) -> float:
+        return float(joint_upper(points, points, r).mean())
+
+    near = [_solve(joint, moments[i], 0.0) for i in (0, 1)]
+    grid = np.linspace(0, 0.98, 99)
+    table = np.array([*(joint(r) for r in grid), float(densities.mean())])
+    grid, weights = np.append(grid, 1.0), pair_weights(size)
+
+    def shape(offset: float) -> tuple[float, float]:
+        return _shape(*((r - offset) / (1 - offset) for r in near))
+
+    low, high = least, 0.9
+    if math.isnan(moments[2]) or densities.mean() - table[0] < 1e-9:
+        return least, *shape(least)
+    for _ in range(30):
+        middle = (low + high) / 2
+        latent = middle + (1 - middle) * field_correlation(size, *shape(middle))
+        if (np.interp(latent, grid, table) * weights).sum() < moments[2]:
+            low = middle
+        else:
+            high = middle
+    return low, *shape(low)
+
+
+def _polynomial(coefficients: NDArray[np.float64], r: float) -> float:
+    return float(np.polynomial.polynomial.polyval(r, coefficients))
 
 
 def _solve(joint: Callable[[float], float], observed: float, without: float) -> float:
@@ -212,7 +260,7 @@ def _shape(one: float, two: float) -> tuple[float, float]:
     one, two = min(max(one, 0.002), 0.995), min(max(two, 0.0), 0.99)
     power = 1.0 if two <= 0 or two >= one else math.log2(math.log(two) / math.log(one))
     power = min(max(power, 0.25), 2.0)
-    return (-math.log(one)) ** (-1 / power), power
+    return min(max((-math.log(one)) ** (-1 / power), 1e-6), 1e6), power
 
 
 def _thin(ascending: NDArray[np.float64], most: int) -> NDArray[np.float64]:

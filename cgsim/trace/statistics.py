@@ -11,8 +11,6 @@ import numpy as np
 from cgsim.trace.macs import gate_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from cgsim.trace.network import Layer
@@ -26,17 +24,17 @@ BLOCK = 4
 
 @dataclass(frozen=True)
 class PairMoments:
-    """Probability that two gates are both on, by how they are related (NaN where there are no such pairs).
+    """Probability that two gates of a sample are both on, by how they are related (NaN if there are none).
 
-    Distances are horizontal and vertical alike; "far" is half the image.
+    Distances are horizontal and vertical alike; "anywhere" is any two pixels of the image, equal ones too.
     """
 
     same_channel: tuple[float, float, float]
-    """1 pixel apart, 2 pixels apart, far."""
+    """1 pixel apart, 2 pixels apart, anywhere."""
     same_group: tuple[float, float]
-    """Two channels of one base group: at the same pixel, far."""
+    """Two channels of one base group: at the same pixel, anywhere."""
     other_group: tuple[float, float]
-    """Channels of two base groups: at the same pixel, far."""
+    """Channels of two base groups: at the same pixel, anywhere."""
 
 
 @dataclass(frozen=True)
@@ -146,33 +144,28 @@ class _Sums:
                 samples, channels, tall // BLOCK, BLOCK, wide // BLOCK, BLOCK
             )
             self._ratio("any4x4", blocks.any(axis=(3, 5)))
-        groups = bits.reshape(samples, self.groups, -1, height, width).sum(axis=2, dtype=np.int32)
-        self._between(0, groups, groups, np.count_nonzero(bits))
+        self._between(0, bits.reshape(samples, self.groups, -1, height, width).sum(axis=2), bits.sum())
         for axis, size in ((3, width), (2, height)):
-            for row, lag in enumerate(lags(size)):
-                if lag:
-                    self._pairs(bits, groups, axis, lag, row)
+            for row, lag in enumerate((1, 2)):
+                if lag < size:
+                    self._apart(bits, axis, lag, row)
+        if height * width > 1:
+            means = bits.mean(axis=(2, 3))
+            self.same[2] += (means**2).sum(), means.size
+            self._between(1, means.reshape(samples, self.groups, -1).sum(axis=2), (means**2).sum())
 
-    def _pairs(
-        self, bits: NDArray[np.bool_], groups: NDArray[np.int32], axis: int, lag: int, row: int
-    ) -> None:
+    def _apart(self, bits: NDArray[np.bool_], axis: int, lag: int, row: int) -> None:
         first, second = _shifted(bits, axis, lag)
-        both = int(np.count_nonzero(first & second))
-        self.same[row] += both, first.size
-        if row == 0:
+        self.same[row] += int(np.count_nonzero(first & second)), first.size
+        if lag == 1:
             self.agree[3 - axis] += int(np.count_nonzero(first == second)), first.size
-        elif row == 2:
-            self._between(1, *_shifted(groups, axis, lag), both)
 
-    def _between(
-        self, row: int, first: NDArray[np.int32], second: NDArray[np.int32], same: int | np.intp
-    ) -> None:
-        """Count pairs of different channels that are both on, from the sums over base groups."""
-        places = first.size // self.groups
-        each, channels = self.grid[0] // self.groups, self.grid[0]
-        inside = int((first * second).sum(dtype=np.int64))
-        every = int((first.sum(axis=1) * second.sum(axis=1)).sum(dtype=np.int64))
-        self.near[row] += inside - int(same), places * channels * (each - 1)
+    def _between(self, row: int, sums: NDArray[Any], same: Any) -> None:
+        """Add up products of different channels, from [B, groups, ...] sums over the base groups."""
+        channels, each = self.grid[0], self.grid[0] // self.groups
+        places = sums.size // self.groups
+        inside, every = float((sums**2).sum()), float((sums.sum(axis=1) ** 2).sum())
+        self.near[row] += inside - float(same), places * channels * (each - 1)
         self.other[row] += every - inside, places * channels * (channels - each)
 
     def _ratio(self, name: str, hits: Any) -> None:
@@ -210,13 +203,6 @@ class _Sums:
             pixels_off=_share(self.ratios["pixels_off"]),
             moments=PairMoments((same[0], same[1], same[2]), (near[0], near[1]), (other[0], other[1])),
         )
-
-
-def lags(size: int) -> Iterator[int]:
-    """The three distances that `PairMoments` looks at along an axis of `size`; 0 where it is too short."""
-    yield 1 if size > 1 else 0
-    yield 2 if size > 2 else 0
-    yield size // 2 if size > 5 else 0
 
 
 def _shifted(array: NDArray[Any], axis: int, lag: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from cgsim.trace.gaussian import (
     channel_mixing,
+    field_correlation,
     field_root,
     gaussian_field,
     joint_upper,
     latent_correlation,
     pair_series,
+    pair_weights,
     upper_tail,
     upper_threshold,
 )
@@ -48,6 +50,15 @@ def test_against_random_numbers() -> None:
     x, y = rng.standard_normal((2, 400_000))
     y = 0.6 * x + 0.8 * y
     assert float(joint_upper(0.5, 1.2, 0.6)) == pytest.approx(np.mean((x > 0.5) & (y > 1.2)), abs=2e-3)
+
+
+@given(st.integers(1, 5), st.integers(1, 5))
+def test_pair_weights_and_field_correlation(height: int, width: int) -> None:
+    rows, columns = np.divmod(np.arange(height * width), width)
+    down, across = (np.abs(np.subtract.outer(axis, axis)) for axis in (rows, columns))
+    field = np.exp(-((down / 1.5) ** 0.8) - (across / 1.5) ** 0.8)
+    found = (field_correlation((height, width), 1.5, 0.8) * pair_weights((height, width))).sum()
+    assert found == pytest.approx(field.mean())
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 99), st.floats(-0.8, 0.8))

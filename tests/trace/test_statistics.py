@@ -86,9 +86,11 @@ def test_against_plain_loops(tools: Any, tmp_path: Path) -> None:
         np.mean(np.concatenate([(bits[..., 2:] & bits[..., :-2]).ravel(),
                                 (bits[:, :, 2:] & bits[:, :, :-2]).ravel()]))
     )  # fmt: skip
-    far = [bits[:, c, :, :-4] & bits[:, d, :, 4:] for c in range(20) for d in range(20) if c // 5 != d // 5]
-    down = [bits[:, c, :-4] & bits[:, d, 4:] for c in range(20) for d in range(20) if c // 5 != d // 5]
-    assert full.moments.other_group[1] == pytest.approx(np.mean([np.mean(far), np.mean(down)]))
+    means = bits.mean(axis=(2, 3))
+    for same, found in ((True, full.moments.same_group[1]), (False, full.moments.other_group[1])):
+        pairs = [(c, d) for c in range(20) for d in range(20) if c != d and (c // 5 == d // 5) == same]
+        assert found == pytest.approx(np.mean([means[:, c] * means[:, d] for c, d in pairs]))
+    assert full.moments.same_channel[2] == pytest.approx(np.mean(means**2))
     inside = [bits[:, c] & bits[:, d] for c in range(20) for d in range(20) if c != d and c // 5 == d // 5]
     assert full.moments.same_group[0] == pytest.approx(np.mean(inside))
 
