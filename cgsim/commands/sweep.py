@@ -103,4 +103,4 @@ def sweep_table(records: list[dict[str, Any]], keys: list[str]) -> str:
         "images": "images\n/s",
         "utilization": "utili-\nzation",
     }
-    return text.columns(rows, heads, ("trace",))
+    return text.columns(rows, heads, ("trace",), ("utilization", "images", "gated_cycles_per_image"))

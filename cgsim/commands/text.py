@@ -9,10 +9,16 @@ from typing import Any
 from cgsim.commands.parser import WIDTH
 
 
-def columns(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str], text: Sequence[str] = ()) -> str:
+def columns(
+    rows: Sequence[Mapping[str, Any]],
+    heads: Mapping[str, str],
+    text: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> str:
     """Return rows as aligned columns; `heads` maps key to heading, at most two lines divided by a newline.
 
-    Keys in `text` are left-aligned and shortened in the middle until the table fits.
+    Until the table fits, keys in `optional` are left out, the last one first, and those in `text`, which are
+    left-aligned, shortened in the middle.
     """
     from cgsim.results.tables import shorten
 
@@ -22,6 +28,10 @@ def columns(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str], text: S
         above, newline, below = head.partition("\n")
         upper[key], lower[key] = (above, below) if newline else ("", above)
     width = {key: max(map(len, [upper[key], lower[key], *cells[key]])) for key in heads}
+    spare = list(optional)
+    while spare and sum(width.values()) + len(width) > WIDTH:
+        del width[spare.pop()]
+    heads = {key: heads[key] for key in width}
     gap = 2 if sum(width.values()) + 2 * (len(width) - 1) < WIDTH else 1
     over = sum(width.values()) + gap * (len(width) - 1) - (WIDTH - 1)
     for key in text:
