@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models import registry
 from cgsim.models.data import ImageSet
-from cgsim.trace.macs import executed_macs
+from cgsim.trace.macs import flop_reduction_of, gate_count
 from cgsim.trace.network import Network
 
 
@@ -89,16 +90,6 @@ class GateTap:
         return hook
 
 
-def total_executed_macs(network: Network, on: dict[str, float], samples: int) -> float:
-    """MACs of `samples` samples when layer l had on[l] gates on, summed over them (static: per sample)."""
-    total = 0.0
-    for layer in network.layers:
-        none, one = (int(value) for value in executed_macs(layer, np.array([0, 1])))
-        count = on.get(layer.name, 0.0) * (samples if layer.gate == "static" else 1)
-        total += samples * none + (one - none) * count
-    return total
-
-
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -115,7 +106,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     correct, loss = 0, 0.0
-    on: dict[str, float] = {}
+    on: dict[str, int] = {}
     try:
         with GateTap(model) as tap:
             steps = range(0, len(data), batch_size)
@@ -127,19 +118,11 @@ def evaluate(
                 correct += int((logits.argmax(1) == labels).sum())
                 loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
                 for name, gates in tap.gates.items():
-                    static = network.by_name[name].gate == "static"
-                    on[name] = float(gates.sum()) + (0 if static else on.get(name, 0.0))
+                    times = len(x) if network.by_name[name].gate == "static" else 1
+                    on[name] = on.get(name, 0) + int(gates.sum()) * times
     finally:
         model.train(was_training)
     samples = len(data)
-    density = {}
-    for name, count in on.items():
-        layer = network.by_name[name]
-        bits = int(np.prod(layer.gate_shape)) * (1 if layer.gate == "static" else samples)
-        density[name] = count / bits
-    return Evaluation(
-        correct / samples,
-        loss / samples,
-        samples * network.dense_macs / total_executed_macs(network, on, samples),
-        density,
-    )
+    density = {name: count / (samples * gate_count(network.by_name[name])) for name, count in on.items()}
+    reduction = flop_reduction_of(network, on, samples) or math.inf
+    return Evaluation(correct / samples, loss / samples, reduction, density)

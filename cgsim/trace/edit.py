@@ -32,7 +32,7 @@ def subset(
         if not 0 < samples <= trace.n_samples:
             raise CgsimError(f"{trace.path}: it has {trace.n_samples} samples, cannot take {samples}")
         samples = slice(samples)
-    chosen = list(range(trace.n_samples))[samples] if isinstance(samples, slice) else list(samples)
+    chosen: list[int] = trace.positions(samples).tolist()
     if not chosen:
         raise CgsimError(f"{trace.path}: the subset is empty")
     note = f"Subset of {len(chosen)} of the {trace.n_samples} samples of the trace {trace.checksum[:16]}."

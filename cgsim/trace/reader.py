@@ -7,6 +7,7 @@ import operator
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
 from cgsim.trace.container import Container, Description
-from cgsim.trace.macs import executed_macs, gate_count
+from cgsim.trace.macs import executed_macs, flop_reduction_of, gate_count
 from cgsim.trace.pack import bytes_to_words, count_bits, padding_is_zero, unpack_bits
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Trace:
             return self._static[layer_name]
         *rows, bits = layer.gate_shape
         column = self._row_layers[layer_name]
-        index = self._indices(samples)
+        index = self.positions(samples)
         out = np.empty((len(index), layer.packed_bytes), dtype=np.uint8)
         groups = np.searchsorted(self._container.starts, index, side="right") - 1
         for group in np.unique(groups):
@@ -119,13 +120,13 @@ class Trace:
                 yield slice(low, min(stop, low + step))
 
     def on_counts(self, layer_name: str) -> NDArray[np.int64]:
-        """Number of gates that are on, per sample: int64[S]; read block by block."""
+        """Number of gates that are on, per sample: int64[S]. The first call reads all blocks, once."""
         layer = self.layer(layer_name)
         if layer.gate == "none":
             return np.zeros(self.n_samples, dtype=np.int64)
         if layer.gate == "static":
             return np.repeat(count_bits(self._static[layer_name][None]), self.n_samples)
-        return np.concatenate([count_bits(self.packed(layer_name, block)) for block in self.blocks()])
+        return self._on_counts[layer_name].copy()
 
     def gated_macs(self, layer_name: str) -> NDArray[np.int64]:
         """Executed MACs per sample, gate network included: int64[S] (`macs.executed_macs`)."""
@@ -143,19 +144,20 @@ class Trace:
 
         None where nothing is executed at all.
         """
-        on = dict.fromkeys((layer.name for layer in self.network.layers), 0)
-        for layer in layout.static_layers(self.network):
-            on[layer.name] = int(self.on_counts(layer.name).sum())
-        for block in self.blocks():
-            for name in self._row_layers:
-                on[name] += int(count_bits(self.packed(name, block)).sum())
-        executed = 0
-        for layer in self.network.layers:
-            none, one = executed_macs(layer, np.array([0, 1])).tolist()
-            executed += none * self.n_samples + (one - none) * on[layer.name]
-        return self.network.dense_macs * self.n_samples / executed if executed else None
+        on = {layer.name: int(self.on_counts(layer.name).sum()) for layer in self.gated_layers}
+        return flop_reduction_of(self.network, on, self.n_samples)
 
-    def _indices(self, samples: Samples) -> NDArray[np.int64]:
+    @cached_property
+    def _on_counts(self) -> dict[str, NDArray[np.int64]]:
+        """Counts of the layers that have rows; a row group holds all of them, so all are counted at once."""
+        parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in self._row_layers}
+        for block in self.blocks():
+            for name, part in parts.items():
+                part.append(count_bits(self.packed(name, block)))
+        return {name: np.concatenate(part) for name, part in parts.items()}
+
+    def positions(self, samples: Samples = None) -> NDArray[np.int64]:
+        """Positions of the chosen samples (all by default), int64[S]; CgsimError if one is outside."""
         if samples is None:
             return np.arange(self.n_samples)
         if isinstance(samples, slice):

@@ -13,7 +13,7 @@ import numpy as np
 import cgsim
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace.gaussian import channel_mixing, gaussian_field, upper_threshold
-from cgsim.trace.macs import executed_macs, gate_count
+from cgsim.trace.macs import flop_reduction_of, gate_count
 from cgsim.trace.metadata import Metadata, Sample
 from cgsim.trace.profile import LayerProfile, Profile, depths, hand_set, shifted
 from cgsim.trace.statistics import grid
@@ -230,11 +230,7 @@ class _Generator:
         return counts
 
     def _reduction(self, on: Mapping[str, float]) -> float:
-        executed = 0.0
-        for layer in self.network.layers:
-            none, one = executed_macs(layer, np.array([0, 1])).tolist()
-            executed += none + (one - none) * on.get(layer.name, 0)
-        return self.network.dense_macs / executed if executed else math.inf
+        return flop_reduction_of(self.network, on) or math.inf
 
 
 def _notes(profile: Profile) -> str:

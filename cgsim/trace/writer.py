@@ -13,7 +13,7 @@ import numpy as np
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
-from cgsim.trace.macs import executed_macs
+from cgsim.trace.macs import flop_reduction_of
 from cgsim.trace.metadata import FORMAT_VERSION, Metadata, Sample
 from cgsim.trace.pack import count_bits, pack_bits, padding_is_zero
 
@@ -255,8 +255,9 @@ class TraceWriter:
             self._on[layer.name] = int(count_bits(self._static[layer.name][None])[0]) * len(self._samples)
         if not self._samples:
             raise CgsimError(f"{self.path}: a trace needs at least one sample")
+        reduction = flop_reduction_of(self.network, self._on, len(self._samples))
         self.metadata = dataclasses.replace(
-            self.metadata, flop_reduction=self._flop_reduction(), format_version=FORMAT_VERSION
+            self.metadata, flop_reduction=reduction, format_version=FORMAT_VERSION
         )
         data: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
@@ -271,12 +272,3 @@ class TraceWriter:
         if len(text) > layout.MAX_JSON_BYTES:
             raise CgsimError(f"{self.path}: its metadata has {len(text)} bytes, at most 64 MiB fit")
         return text
-
-    def _flop_reduction(self) -> float | None:
-        samples = len(self._samples)
-        executed = 0
-        for layer in self.network.layers:
-            per_on = int(executed_macs(layer, np.array([1]))[0] - executed_macs(layer, np.array([0]))[0])
-            executed += int(executed_macs(layer, np.array([0]))[0]) * samples
-            executed += per_on * self._on.get(layer.name, 0)
-        return self.network.dense_macs * samples / executed if executed else None

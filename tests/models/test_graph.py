@@ -7,7 +7,7 @@ from torch import nn
 
 from cgsim import CgsimError
 from cgsim.models import CGConv2d, build_network, derive_network
-from cgsim.models.evaluation import total_executed_macs
+from cgsim.trace.macs import total_executed_macs
 
 
 @pytest.mark.parametrize("method", ["none", "cgnet"])
@@ -121,9 +121,12 @@ def test_what_a_trace_cannot_express_is_refused_by_name(combine, function):
         derive_network(two_branches(combine), (4, 4, 4), "net")
 
 
-def test_shuffled_groups_are_refused():
-    with pytest.raises(CgsimError, match="shuffle=True"):
-        derive_network(nn.Sequential(CGConv2d(4, 4, shuffle=True)), (4, 4, 4), "net")
+def test_a_shuffle_changes_the_order_of_inputs_and_not_the_layer():
+    plain, shuffled = (
+        derive_network(nn.Sequential(CGConv2d(8, 4, shuffle=shuffle)), (8, 4, 4), "net")
+        for shuffle in (False, True)
+    )
+    assert plain == shuffled
 
 
 def test_a_model_without_layers_is_refused():

@@ -38,6 +38,13 @@ def test_subset_refuses(tiny: Path, tmp_path: Path, chosen: Any) -> None:
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.parametrize("chosen", [[2], [-1]])
+def test_subset_of_a_dense_trace_refuses_what_is_not_there(tools: Any, tmp_path: Path, chosen: Any) -> None:
+    dense = tools.write(tmp_path / "a", tiny_network(gated=False), {}, 2)
+    with pytest.raises(CgsimError, match=r"a: no sample -?\d, the trace has samples 0 to 1"):
+        subset(dense, tmp_path / "b", chosen)
+
+
 def test_merge_puts_a_split_trace_together(tools: Any, tmp_path: Path) -> None:
     network = tools.mixed()
     whole = load_trace(tools.write(tmp_path / "a", network, tools.gates(network, 20), 20))

@@ -12,6 +12,7 @@ import pytest
 
 from cgsim.errors import CgsimError
 from cgsim.trace import Layer, Network, build_network, executed_macs, resnet18_imagenet, tiny_network
+from cgsim.trace.macs import flop_reduction_of, total_executed_macs
 
 
 def test_resnet18_has_the_published_macs() -> None:
@@ -87,6 +88,20 @@ def test_executed_macs_by_granularity() -> None:
         assert executed_macs(layer, np.array([0, 1, 4])).tolist() == [0, 6 * 8, layer.dense_macs]
     layer = Layer("x", "conv2d", **shapes)
     assert executed_macs(layer, np.array([0])).tolist() == [layer.dense_macs]
+
+
+def test_macs_of_a_network_are_those_of_its_layers() -> None:
+    network = tiny_network()
+    on = {"a": 100, "b": 40}
+    total = 2 * sum(layer.dense_macs for layer in network.layers if layer.gate == "none")
+    for name, count in on.items():
+        layer = network.by_name[name]
+        base = layer.pixels * layer.out_channels * layer.base_reduction
+        total += 2 * base + count * layer.conditional_reduction
+    assert total_executed_macs(network, on, samples=2) == total
+    assert flop_reduction_of(network, on, samples=2) == 2 * network.dense_macs / total
+    nothing = Network("n", (Layer("x", "conv2d", (3, 4, 4), (2, 4, 4), gate="pixel"),))
+    assert flop_reduction_of(nothing, {}) is None
 
 
 def test_importing_networks_loads_no_libraries() -> None:

@@ -100,6 +100,11 @@ def test_reads_only_the_blocks_it_needs(tools: Any, tmp_path: Path, monkeypatch:
         for layer in trace.gated_layers:
             trace.gates(layer.name, block)
     assert sorted(read) == [0, 1, 2, 3, 4, 5]
+    read.clear()
+    for layer in trace.gated_layers:
+        trace.density(layer.name), trace.gated_macs(layer.name)
+    assert trace.flop_reduction() is not None
+    assert len(read) <= 6
 
 
 def test_batches_packed_and_spatial_gates_are_the_same_trace(tools: Any, tmp_path: Path) -> None:
