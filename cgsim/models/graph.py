@@ -276,7 +276,6 @@ def _operator(conv: Any, name: str, x: Tensor, y: Tensor, source: str, **gating:
 def _gated(module: nn.Module, name: str, x: Tensor, y: Tensor, source: str) -> Layer:
     entry = registry.registration(module)
     assert entry is not None
-    entry.check(module)
     base_channels, base_groups = entry.base(module)
     return _operator(
         entry.conv(module),

@@ -27,7 +27,6 @@ class Registration:
     base: Callable[[Any], tuple[int, int]]
     gate_network_macs: Callable[[Any], int]
     recompute_fn: RecomputeFn | None
-    check: Callable[[Any], None]
 
 
 _registry: dict[type[nn.Module], Registration] = {}
@@ -42,7 +41,6 @@ def register(
     base: Callable[[Any], tuple[int, int]] | None = None,
     gate_network_macs: Callable[[Any], int] | int = 0,
     recompute_fn: RecomputeFn | None = None,
-    check: Callable[[Any], None] | None = None,
 ) -> Registration:
     """Let cgsim record the gates of every `module_class` in any model.
 
@@ -56,8 +54,7 @@ def register(
     returns (base_channels, base_groups) and is needed for "activation" (`cgsim.trace.Layer` says what
     they mean). `gate_network_macs` are the MACs per sample that deciding costs beyond the base path.
     `recompute_fn(module, inputs, gates)` returns the output computed with given gates; with it,
-    recording proves that the recorded bits are what the model used. `check(module)` may raise
-    CgsimError for a configuration that a trace cannot express.
+    recording proves that the recorded bits are what the model used.
 
     A class registered again is replaced; subclasses inherit. Raises CgsimError on a bad granularity.
     """
@@ -77,7 +74,6 @@ def register(
         base or (lambda _module: (0, 1)),
         macs,
         recompute_fn,
-        check or (lambda _module: None),
     )
     _registry[module_class] = entry
     return entry
@@ -120,19 +116,10 @@ def _find_conv(module: nn.Module) -> nn.Module:
     return inner[0]
 
 
-def _check_cgconv(module: CGConv2d) -> None:
-    if module.shuffle:
-        raise CgsimError(
-            "CGConv2d with shuffle=True: a trace lists base channels in order and cannot express shuffled "
-            "groups; train with shuffle=False to record"
-        )
-
-
 register(
     CGConv2d,
     lambda module, inputs, _output: module.gates(inputs[0]),
     "activation",
     base=lambda module: (module.base_channels, module.partitions),
     recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
-    check=_check_cgconv,
 )

@@ -116,6 +116,15 @@ def test_recorded_gates_are_those_of_the_model(gated, dataset, tmp_path):
     assert {name: float(trace.density(name).mean()) for name in densities} == pytest.approx(densities)
 
 
+def test_a_shuffling_model_is_recorded_and_recomputed(dataset, tmp_path):
+    torch.manual_seed(0)
+    model = build_network("resnet8", "cgnet", in_channels=1, classes=4, shuffle=True).eval()
+    trace = record(
+        model, dataset.test, tmp_path / "s.trace.parquet", samples=4, normalize=NORMALIZE, verify="all"
+    )
+    assert 0 < trace.density("layer1.0.conv2").mean() < 1
+
+
 def test_flop_reduction_of_trace_and_evaluation_agree(gated, dataset, tmp_path):
     network = derive_network(gated, (1, 12, 12), "resnet8")
     result = evaluate(gated, dataset.test, NORMALIZE, network, batch_size=16)
