@@ -81,7 +81,7 @@ def parse_setting(text: str) -> tuple[str, list[Any]]:
     key = key.strip()
     if not equals or not key or not rest.strip():
         raise CgsimError(f"setting {text!r}: expected key=value, such as array.rows=16")
-    values = [parse_yaml(part, f"setting {text!r}") for part in rest.split(",")]
-    if any(value is None and part.strip() == "" for value, part in zip(values, rest.split(","), strict=True)):
+    parts = rest.split(",")
+    if not all(part.strip() for part in parts):
         raise CgsimError(f"setting {text!r}: a value is missing between commas")
-    return key, values
+    return key, [parse_yaml(part, f"setting {text!r}") for part in parts]

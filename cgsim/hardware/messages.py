@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.hardware.model import Step
+from cgsim.hardware.constraints import Step
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

@@ -19,26 +19,9 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
-
-def expectation(message: str) -> PydanticCustomError:
-    """Return the error of a value that breaks a rule; `message` completes "expected ..."."""
-    return PydanticCustomError("expected", "{expected}", {"expected": message})
-
-
-class Step:
-    """Constraint: the value is a whole multiple of `fraction` (exact, no rounding tolerance)."""
-
-    def __init__(self, fraction: Fraction) -> None:
-        self.fraction = fraction
-
-    def __call__(self, value: float) -> float:
-        """Return `value`, or raise if it lies between two steps."""
-        if (Fraction(value) / self.fraction).denominator != 1:
-            raise expectation(f"a multiple of {self.fraction}")
-        return value
-
+from cgsim.hardware.constraints import Step, expectation
+from cgsim.hardware.messages import check_key, configuration_error, plain
 
 KIB_STEP = Step(Fraction(1, 1024))
 BANDWIDTH_STEP = Step(Fraction(1, 256))
@@ -261,8 +244,6 @@ class Hardware(Section):
         Raises:
             CgsimError: unknown key (with the nearest valid one).
         """
-        from cgsim.hardware.messages import check_key
-
         check_key(type(self), key, f"hardware {self.name!r}")
         value: Any = self
         for part in key.split("."):
@@ -276,8 +257,6 @@ class Hardware(Section):
         Raises:
             CgsimError: one line with every bad key, what was expected there, and the value.
         """
-        from cgsim.hardware.messages import configuration_error, plain
-
         values = plain(values)
         try:
             return cls.model_validate(values)
@@ -290,8 +269,6 @@ class Hardware(Section):
         Raises:
             CgsimError: unknown key (with the nearest valid one), or a value that is refused.
         """
-        from cgsim.hardware.messages import check_key
-
         changed = self.to_dict()
         for key, value in values.items():
             check_key(type(self), key, f"hardware {self.name!r}")

@@ -1,0 +1,25 @@
+"""Rules for values that pydantic has none for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from pydantic_core import PydanticCustomError
+
+
+def expectation(message: str) -> PydanticCustomError:
+    """Return the error of a value that breaks a rule; `message` completes "expected ..."."""
+    return PydanticCustomError("expected", "{expected}", {"expected": message})
+
+
+class Step:
+    """Constraint: the value is a whole multiple of `fraction` (exact, no rounding tolerance)."""
+
+    def __init__(self, fraction: Fraction) -> None:
+        self.fraction = fraction
+
+    def __call__(self, value: float) -> float:
+        """Return `value`, or raise if it lies between two steps."""
+        if (Fraction(value) / self.fraction).denominator != 1:
+            raise expectation(f"a multiple of {self.fraction}")
+        return value
