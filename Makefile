@@ -1,5 +1,6 @@
 # make demo            simulate the shipped ResNet-20 trace and say where the report lies
 # make test            everything that is tested (sets up .venv first)
+# make validate        the slow proofs in full: make test runs a sample of them
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine
 # make docs-reference  docs/configuration.md and docs/results.md, from the code
@@ -12,7 +13,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test lint format bench setup docs-reference clean
+.PHONY: demo test validate lint format bench setup docs-reference clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
@@ -24,6 +25,9 @@ demo: $(VENV)/.demo-ready
 
 test: $(VENV)/.all-ready
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+validate: $(VENV)/.all-ready
+	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/engine tests/mapping tests/trace $(PYTEST_ARGS)
 
 lint: $(VENV)/.all-ready
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
 from cgsim.trace.network import Layer
 from cgsim.trace.pack import bytes_to_words, pack_bits
+from tests.conftest import VALIDATE
 from tests.engine.machines import hardware, layers
 
 
@@ -45,7 +46,7 @@ def values(layer: Layer, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @given(cases(gated=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=1000 if VALIDATE else 60, deadline=None)
 def test_dense_layer(case: tuple[Layer, Hardware, int]) -> None:
     layer, target, seed = case
     inputs, weights, _ = values(layer, seed)
@@ -55,7 +56,7 @@ def test_dense_layer(case: tuple[Layer, Hardware, int]) -> None:
 
 
 @given(cases(gated=True))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=2000 if VALIDATE else 120, deadline=None)
 def test_gated_layer(case: tuple[Layer, Hardware, int]) -> None:
     layer, target, seed = case
     inputs, weights, thresholds = values(layer, seed)

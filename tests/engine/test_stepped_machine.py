@@ -15,6 +15,7 @@ from cgsim.mapping.plan import plan
 from cgsim.mapping.tiling import Tiling
 from cgsim.trace.network import Layer
 from cgsim.trace.pack import bytes_to_words, pack_bits
+from tests.conftest import VALIDATE
 from tests.engine.machines import hardware, layers
 
 NAMES = ["cycles", *PHASES, *(f"{cause}_stall" for cause in STALLS), *TENSORS]
@@ -62,7 +63,7 @@ def cases(draw: st.DrawFn) -> tuple[Operation, Hardware, Tiling, np.ndarray | No
 
 
 @given(cases())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=5000 if VALIDATE else 300, deadline=None)
 def test_pipeline(case: tuple[Operation, Hardware, Tiling, np.ndarray | None]) -> None:
     operation, target, tiling, gates = case
     groups = target.array.column_groups

@@ -14,6 +14,7 @@ import pytest
 
 from cgsim.errors import CgsimError
 from cgsim.trace import check_trace, layout, load_trace, tiny_network
+from tests.conftest import VALIDATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,12 +37,14 @@ def test_truncated_at_any_byte(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_flipped_bit_anywhere(tiny: Path, tmp_path: Path) -> None:
-    """Seeded bits, two of every byte of rows and one of every byte of the footer: refused, or no change."""
+    """Every bit, or seeded ones (two per byte of rows, one per byte of the footer): refused, or no change."""
     data, bad, good = tiny.read_bytes(), tmp_path / "bad.trace.parquet", everything(tiny)
     rng = random.Random(0)
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     places = [(at, bit) for at in range(footer) for bit in rng.sample(range(8), 2)]
     places += [(at, rng.randrange(8)) for at in range(footer, len(data))]
+    if VALIDATE:
+        places = [(at, bit) for at in range(len(data)) for bit in range(8)]
     same = 0
     bad.write_bytes(data)
     for at, bit in places:
