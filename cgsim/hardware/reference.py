@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from cgsim.atomic import atomic_path
 from cgsim.hardware.loader import available_hardware, find_hardware, load_hardware
 from cgsim.hardware.messages import bounds, expected, section_of, unit
 from cgsim.hardware.model import Hardware
@@ -98,10 +97,8 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         sys.stdout.write(reference())
         return
-    path = Path(arguments[0])
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(reference(), encoding="utf-8")
-    os.replace(temporary, path)
+    with atomic_path(arguments[0]) as temporary:
+        temporary.write_text(reference(), encoding="utf-8")
 
 
 if __name__ == "__main__":

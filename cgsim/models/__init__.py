@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from cgsim.models.commands import train_command as train_command
     from cgsim.models.data import Dataset as Dataset
     from cgsim.models.data import ImageSet as ImageSet
-    from cgsim.models.data import load_dataset as load_dataset
     from cgsim.models.evaluation import Evaluation as Evaluation
     from cgsim.models.evaluation import Normalize as Normalize
     from cgsim.models.evaluation import evaluate as evaluate
     from cgsim.models.graph import derive_network as derive_network
     from cgsim.models.layers import CGConv2d as CGConv2d
     from cgsim.models.layers import threshold_loss as threshold_loss
+    from cgsim.models.loading import load_dataset as load_dataset
     from cgsim.models.networks import build_network as build_network
     from cgsim.models.recipe import Recipe as Recipe
     from cgsim.models.recipe import available_recipes as available_recipes
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "commands": ("evaluate_command", "record_command", "train_command"),
-    "data": ("Dataset", "ImageSet", "load_dataset"),
+    "data": ("Dataset", "ImageSet"),
     "evaluation": ("Evaluation", "Normalize", "evaluate"),
     "graph": ("derive_network",),
     "layers": ("CGConv2d", "threshold_loss"),
+    "loading": ("load_dataset",),
     "networks": ("build_network",),
     "recipe": ("Recipe", "available_recipes", "load_recipe"),
     "recording": ("record",),

@@ -5,34 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cgsim.atomic import atomic_path
 from cgsim.errors import CgsimError
 
 CONFIG, CHECKPOINT, LOG = "config.json", "checkpoint.safetensors", "log.csv"
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it appears under its name only when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_config(run: Path, config: dict[str, Any]) -> None:
     """Write the run's configuration."""
-    write_atomic(run / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    _write(run / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def read_config(run: str | Path) -> dict[str, Any]:
@@ -63,8 +50,13 @@ def save_checkpoint(
         for slot, value in slots.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{slot}.{names[id(parameter)]}"] = value.detach().cpu().contiguous()
-    write_atomic(run / CHECKPOINT, save(tensors, {"cgsim.state": json.dumps(state)}))
-    write_atomic(run / LOG, _log_csv(state["history"]))
+    _write(run / CHECKPOINT, save(tensors, {"cgsim.state": json.dumps(state)}))
+    _write(run / LOG, _log_csv(state["history"]))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _log_csv(history: list[dict[str, Any]]) -> bytes:

@@ -8,9 +8,10 @@ from typing import Any
 from torch import nn
 
 from cgsim.errors import CgsimError
-from cgsim.models.data import Dataset, load_dataset
+from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
+from cgsim.models.loading import load_dataset
 from cgsim.models.recording import record
 from cgsim.models.training import load_model, train
 

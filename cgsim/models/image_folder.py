@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from cgsim.atomic import atomic_path
 from cgsim.errors import CgsimError
 from cgsim.models.data import CIFAR10_CLASSES, HOW_TO_GET, Dataset, image_set
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
+_UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, zlib.error, zipfile.BadZipFile)
+"""What Pillow and zipfile raise for damaged, encrypted or foreign files."""
 Entry = tuple[str, str, str, Callable[[], bytes]]
 """Split, class, id, and a function that reads the file."""
 
@@ -78,7 +83,7 @@ def _folder_entries(root: Path) -> Iterable[Entry]:
 
 
 def _convert(root: Path, entries: Iterable[Entry]) -> Dataset:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
     from tqdm import tqdm
 
     table = list(entries)
@@ -99,7 +104,7 @@ def _convert(root: Path, entries: Iterable[Entry]) -> Dataset:
             try:
                 with Image.open(io.BytesIO(read())) as picture:
                     pixels = np.asarray(picture.convert("RGB"))
-            except (UnidentifiedImageError, OSError, zipfile.BadZipFile) as error:
+            except _UNREADABLE as error:
                 raise CgsimError(f"data {str(root)!r}: image {ident!r} cannot be read: {error}") from error
             size = size or pixels.shape[:2]
             if pixels.shape[:2] != size:
@@ -124,24 +129,19 @@ def _name(root: Path, classes: tuple[str, ...], table: list[Entry]) -> str:
 
 
 def _write_cache(path: Path, dataset: Dataset) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep the packed data set; where nothing can be written it is packed again the next time."""
     about = {"name": dataset.name, "classes": dataset.classes}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(
-                file,
-                about=np.frombuffer(json.dumps(about).encode(), np.uint8),
-                train_images=dataset.train.images,
-                train_labels=dataset.train.labels,
-                train_ids=np.array(dataset.train.ids),
-                test_images=dataset.test.images,
-                test_labels=dataset.test.labels,
-                test_ids=np.array(dataset.test.ids),
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with contextlib.suppress(CgsimError), atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            about=np.frombuffer(json.dumps(about).encode(), np.uint8),
+            train_images=dataset.train.images,
+            train_labels=dataset.train.labels,
+            train_ids=np.array(dataset.train.ids),
+            test_images=dataset.test.images,
+            test_labels=dataset.test.labels,
+            test_ids=np.array(dataset.test.ids),
+        )
 
 
 def _read_cache(path: Path, root: Path) -> Dataset:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
 from cgsim.models import checkpoint
-from cgsim.models.data import Dataset, ImageSet, load_dataset
+from cgsim.models.data import Dataset, ImageSet
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.layers import threshold_loss
+from cgsim.models.loading import load_dataset
 from cgsim.models.networks import build_network
 from cgsim.models.recipe import Recipe, load_recipe
 

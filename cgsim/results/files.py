@@ -5,39 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cgsim.atomic import atomic_path
 from cgsim.errors import CgsimError
 
 METADATA_KEY = b"cgsim.run"
 """Key of the JSON object with provenance in the metadata of a Parquet result file."""
-
-
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path in the folder of `path`; move it to `path` when the block ends well.
-
-    The folder is made if it is missing. On any exception, an interrupt included, the temporary file is
-    removed and a file that already had the name keeps its contents. An OSError names `path`, not the
-    temporary file.
-    """
-    final = Path(path)
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(final)
-    except OSError as error:
-        raise CgsimError(f"{final}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:

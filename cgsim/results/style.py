@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cgsim.atomic import atomic_path
 from cgsim.errors import CgsimError, nearest
-from cgsim.results.files import atomic_path
 
 # Okabe and Ito, "Color Universal Design" (2008): eight colours that colour-blind readers tell apart.
 BLACK = "#000000"

@@ -230,6 +230,30 @@ def test_bad_images_are_named(tmp_path):
         load_dataset(tmp_path)
 
 
+def test_a_damaged_zip_is_one_line(tmp_path):
+    path = tmp_path / "pets.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries():
+            archive.writestr(name, data)
+    whole = path.read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    first = whole.index(b"\x89PNG")
+    for place, message in ((directory, "cannot be read"), (first + 40, "image 'train/cat/0000.png'")):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(CgsimError, match=message) as error:
+            load_dataset(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for name, data in entries():
+            archive.writestr(name, data)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(load_dataset(tmp_path / "pets.zip").train) == 6
+
+
 def test_missing_data_says_how_to_get_it(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(CgsimError, match="dataset-fashion-mnist") as error:
