@@ -147,6 +147,23 @@ def test_the_order_has_no_loops():
         done |= ready
 
 
+def test_no_modules_import_each_other():
+    """No loop among modules, imports inside functions and for type checkers included."""
+    known = dict(modules())
+    needs: dict[str, set[str]] = {}
+    for module, path in known.items():
+        needs[module] = set()
+        for _, name in imported(path.read_text(encoding="utf-8"), module, path.name == "__init__.py"):
+            while name not in known and "." in name:
+                name = name.rpartition(".")[0]
+            if name in known and name != "cgsim":  # cgsim itself imports nothing before it is asked to
+                needs[module].add(name)
+    left = {module: found - {module} for module, found in needs.items() if module != "cgsim"}
+    while done := {module for module, found in left.items() if not found & left.keys()}:
+        left = {module: found for module, found in left.items() if module not in done}
+    assert not left, f"a loop among, or needed by: {sorted(left)}"
+
+
 @pytest.mark.parametrize(
     ("module", "source", "expected"),
     [

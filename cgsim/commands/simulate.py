@@ -91,11 +91,11 @@ def _write(result: Run, folder: Path, arguments: argparse.Namespace) -> list[str
     from cgsim.results.report import report
     from cgsim.results.run import LAYERS_FILE, SUMMARY_FILE
 
+    result.save(folder)
     plots: list[str] = []
     if arguments.plot:
         for name in ("speedup_vs_flops", "cycles"):
             plots.append(f"{name}.{arguments.plot_format}")
             getattr(result.plot, name)(folder / plots[-1])
-    result.save(folder)
     report(result, folder / "report.md", plots)
     return [LAYERS_FILE, SUMMARY_FILE, "report.md", *plots]

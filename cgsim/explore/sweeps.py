@@ -17,7 +17,7 @@ from cgsim.explore.tasks import Outcome, Task, open_trace, row_key, run_task
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.hardware.messages import fields, unit
 from cgsim.results.derive import summary_units
-from cgsim.results.files import write_json, write_parquet
+from cgsim.results.files import check_folder, write_json, write_parquet
 from cgsim.results.provenance import provenance, trace_name
 from cgsim.trace import Trace, load_trace
 
@@ -71,7 +71,9 @@ def sweep(
     positions = range(samples) if isinstance(samples, int) else samples
     chosen = None if positions is None else tuple(int(position) for position in positions)
     opened = _open(traces)
-    folder = _prepare(output)
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        check_folder(folder)
     if executor is None:
         executor = _executor(workers, len(opened) * len(points))
     rows: dict[str, dict[str, Any]] = {}
@@ -111,20 +113,6 @@ def _open(traces: Any) -> dict[str, Trace]:
             raise CgsimError(f"sweep: {trace.path} is there twice")
         result[shown] = trace
     return result
-
-
-def _prepare(output: str | os.PathLike[str] | None) -> Path | None:
-    """Make the output folder before the runs, so that they are not lost for want of one."""
-    if output is None:
-        return None
-    folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CgsimError(f"{folder}: cannot be made a folder ({error.strerror})") from None
-    if not os.access(folder, os.W_OK):
-        raise CgsimError(f"{folder}: cannot be written to")
-    return folder
 
 
 def _executor(workers: Any, runs: int) -> Executor:
@@ -199,7 +187,7 @@ def _write(
     origin = {
         "traces": {name: provenance(trace, base)["trace"] for name, trace in traces.items()},
         "hardware": base.to_dict(),
-        "grid": {key: sorted(set(table[key]), key=list(table[key]).index) for key in grid},
+        "grid": {key: list(dict.fromkeys(table[key])) for key in grid},
         "samples": samples,
         "cgsim": __version__,
         "command": command,

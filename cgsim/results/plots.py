@@ -20,7 +20,7 @@ from cgsim.results.tables import compact, shorten
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from cgsim.results.run import Run
+    from cgsim.results.counted import CountedRun
 
 __all__ = ["RunPlots", "cycles", "speedup_vs_array", "speedup_vs_flops"]
 
@@ -48,7 +48,7 @@ _KEPT = (0.75, 0.5, 0.25)
 class RunPlots:
     """The plots of a run, as methods (`run.plot`)."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: CountedRun) -> None:
         self._run = run
 
     def speedup_vs_flops(self, path: PathLike | None = None) -> Figure:
@@ -60,7 +60,7 @@ class RunPlots:
         return cycles(self._run, path)
 
 
-def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
+def speedup_vs_flops(run: CountedRun, path: PathLike | None = None) -> Figure:
     """Draw speedup against FLOP reduction per layer, with the ideal line.
 
     Only layers with MACs are drawn. Small grey points are the samples (whole network). Labelled are the
@@ -116,7 +116,7 @@ def speedup_vs_flops(run: Run, path: PathLike | None = None) -> Figure:
     return _finish(figure, path)
 
 
-def cycles(run: Run, path: PathLike | None = None) -> Figure:
+def cycles(run: CountedRun, path: PathLike | None = None) -> Figure:
     """Draw where the cycles go: per layer one dense and one gated bar, stacked by phase and stall cause.
 
     Bars are means per image. Hatched parts are stalls. Layers go from top to bottom in execution order.
@@ -201,7 +201,10 @@ def _left_of(page: labels.Page, x: float, y: float) -> labels.Box:
 
 
 def _notable(layers: dict[str, np.ndarray], drawn: np.ndarray, count: int = 3) -> list[int]:
-    """Return indices among the drawn layers: most MACs, most cycles lost to the ideal, highest speedup."""
+    """Return indices among the drawn layers.
+
+    Most cycles lost to the ideal, most MACs, highest and lowest speedup.
+    """
     macs = layers["dense_macs"][drawn]
     ideal = layers["dense_cycles"][drawn] / layers["flop_reduction"][drawn]
     lost = layers["gated_cycles"][drawn] - ideal

@@ -3,102 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cgsim.engine.columns import COLUMNS
 from cgsim.errors import CgsimError
 from cgsim.results import derive, files, tables
+from cgsim.results.counted import CountedRun
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cgsim.results.plots import RunPlots
 
 LAYERS_FILE = "layers.parquet"
 SUMMARY_FILE = "summary.json"
 
 
-class Run:
-    """The result of `cgsim.simulate`.
-
-    Args:
-        columns: the columns of `cgsim.engine.columns.COLUMNS`, arrays of one length, sample-major, the same
-            layers in the same order for every sample.
-        provenance: the object of `cgsim.results.provenance`; its `hardware` gives array size and clock.
-        mapping: the tile sizes chosen, one object per layer.
-        fused: for each layer, the layers that were fused into it and have no row of their own.
-
-    Raises:
-        CgsimError: a column is missing or the rows are not in that order.
-    """
-
-    def __init__(
-        self,
-        columns: Mapping[str, np.ndarray],
-        *,
-        provenance: Mapping[str, Any],
-        mapping: Sequence[Mapping[str, Any]] = (),
-        fused: Mapping[str, Sequence[str]] | None = None,
-    ) -> None:
-        self._layers = derive.check_columns(columns)
-        self._counted = {column.name: np.asarray(columns[column.name]) for column in COLUMNS}
-        self.provenance: dict[str, Any] = dict(provenance)
-        self.mapping: list[dict[str, Any]] = [dict(item) for item in mapping]
-        self.fused: dict[str, list[str]] = {key: list(value) for key, value in (fused or {}).items()}
-
-    @property
-    def columns(self) -> dict[str, np.ndarray]:
-        """Every result column as an array, counted and derived, one entry per sample and layer."""
-        return self._counted | derive.derived(self._counted, self.processing_elements)
-
-    @cached_property
-    def layers(self) -> pd.DataFrame:
-        """Every result column, one row per sample and layer (units: `Run.units`)."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns)
-
-    @property
-    def units(self) -> dict[str, str]:
-        """The unit of each column of `layers` and of each figure of `summary`."""
-        return derive.UNITS | derive.summary_units()
-
-    @property
-    def processing_elements(self) -> int:
-        """Rows x columns of the array."""
-        array = self.provenance["hardware"]["array"]
-        return int(array["rows"]) * int(array["cols"])
-
-    @property
-    def samples(self) -> int:
-        """Number of samples simulated."""
-        return len(self._counted["sample"]) // self._layers
-
-    def by_layer(self) -> dict[str, np.ndarray]:
-        """Sums over the samples and their ratios, one entry per layer in execution order."""
-        return derive.by_layer(self._counted, self._layers, self.processing_elements)
-
-    def by_sample(self) -> dict[str, np.ndarray]:
-        """Sums over the layers and their ratios, one entry per sample."""
-        return derive.by_sample(self._counted, self._layers, self.processing_elements)
-
-    def summary(self) -> dict[str, Any]:
-        """Totals over layers and samples under the names of the columns, latencies and throughput.
-
-        Ratios are those of the sums (`speedup` = all dense cycles / all gated cycles).
-        """
-        return derive.summary(
-            self._counted,
-            self._layers,
-            self.processing_elements,
-            float(self.provenance["hardware"]["clock_mhz"]),
-            self.provenance["trace"]["metadata"],
-        )
+class Run(CountedRun):
+    """The result of `cgsim.simulate`: its figures, shown as tables and plots, kept as files."""
 
     @property
     def plot(self) -> RunPlots:

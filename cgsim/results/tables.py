@@ -10,7 +10,7 @@ from cgsim.engine.columns import PHASES, STALLS
 from cgsim.errors import CgsimError
 
 if TYPE_CHECKING:
-    from cgsim.results.run import Run
+    from cgsim.results.counted import CountedRun
 
 MIN_WIDTH = 72
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
@@ -71,7 +71,7 @@ def shorten(name: str, width: int) -> str:
     return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
 
 
-def run_table(run: Run, width: int = 80) -> str:
+def run_table(run: CountedRun, width: int = 80) -> str:
     """Return the table of a run: origin, one line per layer (per image), total, latency, where cycles go.
 
     Raises CgsimError if `width` is below 72.
@@ -98,7 +98,7 @@ def describe_hardware(hardware: Mapping[str, Any]) -> str:
     )
 
 
-def _origin(run: Run, width: int) -> list[str]:
+def _origin(run: CountedRun, width: int) -> list[str]:
     trace, hardware = run.provenance["trace"], run.provenance["hardware"]
     metadata = trace["metadata"]
     images = f"{run.samples} image{'s' if run.samples != 1 else ''}"
@@ -116,7 +116,7 @@ def _wrap(text: str, width: int, indent: int) -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
-def _layer_lines(run: Run, total: Mapping[str, Any], width: int) -> list[str]:
+def _layer_lines(run: CountedRun, total: Mapping[str, Any], width: int) -> list[str]:
     layers = run.by_layer()
     name_width = width - sum(column[3] + 1 for column in _COLUMNS)
     names = [str(name) for name in layers["layer"]]

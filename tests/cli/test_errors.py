@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from cgsim.errors import CgsimError
+
 
 def test_missing_trace(cgsim):
     answer = cgsim("simulate", "no.trace.parquet", "--hardware", "asic-28nm")
@@ -74,7 +76,18 @@ def test_interrupted_simulation_leaves_nothing(cgsim, tiny_trace, tmp_path, monk
     monkeypatch.setattr("cgsim.results.files.to_json_text", interrupt)
     answer = cgsim("simulate", tiny_trace, "--hardware", "edge-16x16", "--plot", "-o", "result")
     assert (answer.code, answer.out, answer.err) == (130, "", "cgsim: interrupted\n")
-    assert {path.name for path in (tmp_path / "result").iterdir()} <= {"speedup_vs_flops.png", "cycles.png"}
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_plot_that_fails_leaves_the_result(cgsim, tiny_trace, tmp_path, monkeypatch):
+    def refuse(*args, **keywords):
+        raise CgsimError("plot: nothing to draw")
+
+    monkeypatch.setattr("cgsim.results.plots.cycles", refuse)
+    answer = cgsim("simulate", tiny_trace, "--hardware", "edge-16x16", "--plot", "-o", "result")
+    assert answer == (2, "", "cgsim: error: plot: nothing to draw\n")
+    names = {path.name for path in (tmp_path / "result").iterdir()}
+    assert names == {"layers.parquet", "summary.json", "speedup_vs_flops.png"}
 
 
 def test_interrupted_before_anything_is_counted(cgsim, tiny_trace, tmp_path, monkeypatch):

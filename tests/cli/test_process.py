@@ -68,7 +68,7 @@ def test_signals_end_without_a_traceback(number, code, message):
 def test_simulating_loads_neither_torch_nor_pandas_nor_matplotlib(tiny_trace, tmp_path):
     script = (
         "import sys\nfrom cgsim.cli import main\ncode = main()\n"
-        "print(*[name for name in ('torch', 'pandas', 'matplotlib') if name in sys.modules], file=sys.stderr)\n"
+        "print(*[n for n in ('torch', 'pandas', 'matplotlib') if n in sys.modules], file=sys.stderr)\n"
         "sys.exit(code)"
     )
     words = ["simulate", str(tiny_trace), "--hardware", "edge-16x16", "-o", str(tmp_path / "out")]

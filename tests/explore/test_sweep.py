@@ -209,7 +209,8 @@ def test_bad_point_is_told_before_a_trace_is_opened():
 def test_output_that_is_a_file(traces, tmp_path):
     path = tmp_path / "file"
     path.write_text("")
-    assert refusal(traces, "edge-16x16", {}, output=path) == f"{path}: cannot be made a folder (File exists)"
+    message = refusal(traces, "edge-16x16", {}, output=path)
+    assert message == f"{path}: cannot be made a folder, 'file' is not one"
 
 
 def test_task_reports_what_it_did_before_it_failed(traces):
