@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,7 @@ from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.loading import load_dataset
 from cgsim.models.recording import record
-from cgsim.models.training import load_model, train
+from cgsim.models.training import load_model, require_same_data, train
 
 
 def train_command(
@@ -94,6 +95,9 @@ def record_command(
     The run, and the `ungated` run if one is named, are first evaluated on the whole test set, so that
     both accuracies in the trace's metadata belong to the data that were used.
     """
+    folder = Path(output).absolute().parent
+    if not folder.is_dir():  # told now, not after the evaluation
+        raise CgsimError(f"{output}: cannot be written: no folder {str(folder)!r}")
     dataset = load_dataset(data)
     if not 1 <= samples <= len(dataset.test):
         raise CgsimError(f"record: samples must be 1 to {len(dataset.test)} (the test set), got {samples}")
@@ -158,13 +162,8 @@ def _evaluated(
     run: str, dataset: Dataset, limit: int | None, progress: bool
 ) -> tuple[nn.Module, dict[str, Any], Evaluation]:
     model, config, _state = load_model(run)
-    shape = list(dataset.test.images.shape[1:])
-    if config["dataset"]["shape"] != shape or config["dataset"]["classes"] != list(dataset.classes):
-        raise CgsimError(
-            f"run {run!r}: trained on {config['dataset']['name']} with images {config['dataset']['shape']}, "
-            f"but the data are {dataset.name} with images {shape}"
-        )
-    network = derive_network(model, (shape[0], shape[1], shape[2]), config["network"])
+    require_same_data(run, config, dataset)
+    network = derive_network(model, tuple(config["dataset"]["shape"]), config["network"])
     test = dataset.test.spread(limit)
     return model, config, evaluate(model, test, _normalize(config), network, progress=progress)
 

@@ -46,13 +46,14 @@ class GateTap:
     """Reads the gates of every registered module during forward passes; a context manager.
 
     After each forward pass `gates` maps each layer's name to its bool tensor, shaped as `register` says;
-    `inputs` and `outputs` hold the tensors of that call, if `keep` asks for them.
+    `inputs` and `outputs` hold copies of the tensors of that call while `keep` is set (copies, as the layers
+    that follow may work in place).
     """
 
-    def __init__(self, model: nn.Module, keep: bool = False) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self._modules = registry.gating_modules(model)
         self._handles: list[Any] = []
-        self.keep = keep
+        self.keep = False
         self.gates: dict[str, Tensor] = {}
         self.inputs: dict[str, tuple[Any, ...]] = {}
         self.outputs: dict[str, Tensor] = {}
@@ -85,7 +86,8 @@ class GateTap:
             assert entry is not None
             self.gates[name] = entry.gates_fn(module, inputs, output) != 0
             if self.keep:
-                self.inputs[name], self.outputs[name] = inputs, output
+                self.inputs[name] = tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs)
+                self.outputs[name] = output.clone()
 
         return hook
 

@@ -68,9 +68,8 @@ class Recipe:
                 raise CgsimError(f"recipe: {key} must not be negative, got {getattr(self, key)}")
         for key, valid in _CHOICES.items():
             if getattr(self, key) not in valid:
-                raise CgsimError(
-                    f"recipe: {key} {getattr(self, key)!r} is not known{_near(self, key, valid)}"
-                )
+                near = nearest(str(getattr(self, key)), valid)
+                raise CgsimError(f"recipe: {key} {getattr(self, key)!r} is not known{near}")
 
     def rate_at(self, progress: float) -> float:
         """Learning rate at `progress` in 0..1 of the whole training."""
@@ -85,10 +84,6 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """A JSON object with every field."""
         return dataclasses.asdict(self) | {"milestones": list(self.milestones)}
-
-
-def _near(recipe: Recipe, key: str, valid: tuple[str, ...]) -> str:
-    return nearest(str(getattr(recipe, key)), valid)
 
 
 def _coerce(field: dataclasses.Field[Any], value: Any) -> Any:

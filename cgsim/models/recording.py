@@ -92,7 +92,7 @@ def record(
         with (
             TraceWriter(path, network, metadata) as writer,
             torch.no_grad(),
-            GateTap(model, bool(verify)) as tap,
+            GateTap(model) as tap,
         ):
             for batch in _with_progress(first, batches, samples, progress):
                 recorder.run(batch, tap, writer)
@@ -105,7 +105,6 @@ class _Recorder:
     def __init__(self, model: nn.Module, network: Network, verify: bool | str) -> None:
         self.model, self.network, self.verify = model, network, verify
         self.modules = registry.gating_modules(model)
-        self.called = {layer.name for layer in network.layers}
         self.static: dict[str, np.ndarray] = {}
         parameter = next(model.parameters(), None)
         self.device = parameter.device if parameter is not None else torch.device("cpu")
@@ -114,6 +113,7 @@ class _Recorder:
         """Record one batch."""
         images, labels, ids = batch
         tap.clear()
+        tap.keep = self.verify == "all" or (bool(self.verify) and writer.n_samples == 0)
         logits = self.model(images.to(self.device))
         gates: dict[str, np.ndarray] = {}
         for name, found in tap.gates.items():
@@ -126,7 +126,7 @@ class _Recorder:
                 self.static[name] = bits
             else:
                 gates[name] = bits
-            if self.verify == "all" or (self.verify and writer.n_samples == 0):
+            if tap.keep:
                 self._verify(name, tap, found)
         predictions = _predictions(logits)
         writer.append_batch(
@@ -143,20 +143,15 @@ class _Recorder:
             raise CgsimError(f"layer {name!r}: it was not called when the network was traced")
         wanted = layer.gate_shape if layer.gate == "static" else (batch, *layer.gate_shape)
         shape = tuple(gates.shape)
-        spatial = {
-            "activation": (batch, *layer.out_shape),
-            "pixel": (batch, *layer.out_shape[1:]),
-        }.get(layer.gate, wanted)
-        alternatives = (
-            {wanted, spatial, (batch, 1, *layer.out_shape[1:])}
-            if layer.gate == "pixel"
-            else {wanted, spatial}
-        )
-        if layer.gate == "channel":
-            alternatives.add((batch, layer.out_channels, 1, 1))
-        if shape not in alternatives:
+        channels, *image = layer.out_shape
+        accepted: list[tuple[int, ...]] = {
+            "activation": [(batch, channels, *image), wanted],
+            "pixel": [(batch, *image), (batch, 1, *image), wanted],
+            "channel": [wanted, (batch, channels, 1, 1)],
+        }.get(layer.gate, [wanted])
+        if shape not in accepted:
             raise CgsimError(
-                f"layer {name!r}: gates have shape {list(shape)}, expected {list(spatial)} for "
+                f"layer {name!r}: gates have shape {list(shape)}, expected {list(accepted[0])} for "
                 f"granularity {layer.gate!r}"
             )
         return gates.cpu().numpy().reshape(wanted)

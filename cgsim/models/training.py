@@ -88,12 +88,15 @@ def train(
         history = state["history"]
     elif (run / checkpoint.CHECKPOINT).is_file():
         raise CgsimError(f"run {str(run)!r} exists; go on with it (resume) or name another directory")
+    taught_by = None
+    if teacher is not None:
+        taught_by, teacher_config, _state = load_model(teacher)
+        require_same_data(teacher, teacher_config, dataset)
+        place(taught_by, device)
     run.mkdir(parents=True, exist_ok=True)
     if not history:
         checkpoint.write_config(run, config)
-    trainer = _Trainer(model, optimizer, chosen, dataset, config, device, progress)
-    if teacher is not None:
-        trainer.teacher = place(load_model(teacher)[0], device)
+    trainer = _Trainer(model, optimizer, chosen, dataset, config, device, progress, taught_by)
     for epoch in range(len(history), chosen.epochs):
         row = trainer.epoch(epoch)
         history = [*history, row]
@@ -188,6 +191,16 @@ def load_model(run: str | Path) -> tuple[nn.Module, dict[str, Any], dict[str, An
     return model.eval(), config, state
 
 
+def require_same_data(run: str | Path, config: dict[str, Any], dataset: Dataset) -> None:
+    """Raise CgsimError unless images and classes of a data set are those that a run was trained on."""
+    about, shape = config["dataset"], list(dataset.test.images.shape[1:])
+    if about["shape"] != shape or about["classes"] != list(dataset.classes):
+        raise CgsimError(
+            f"run {str(run)!r}: trained on {about['name']} with images {about['shape']}, "
+            f"but the data are {dataset.name} with images {shape}"
+        )
+
+
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """SGD; weight decay on convolution and linear weights only, never on thresholds or norms."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
@@ -246,6 +259,7 @@ class _Trainer:
         config: dict[str, Any],
         device: str,
         progress: bool,
+        teacher: nn.Module | None,
     ) -> None:
         self.model, self.optimizer, self.recipe = model, optimizer, recipe
         self.device, self.progress, self.seed = device, progress, int(config["seed"])
@@ -254,7 +268,7 @@ class _Trainer:
         about = config["dataset"]
         self.normalize = Normalize(tuple(about["mean"]), tuple(about["deviation"]))
         self.network = derive_network(model, tuple(about["shape"]), config["network"])
-        self.teacher: nn.Module | None = None
+        self.teacher = teacher
         self.steps = max(1, len(self.train_set) // recipe.batch_size)
 
     def epoch(self, epoch: int) -> dict[str, Any]:

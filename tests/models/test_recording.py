@@ -163,6 +163,11 @@ def test_a_gating_module_may_be_the_whole_model(users_modules, tmp_path):
     assert [layer.name for layer in trace.network.layers] == ["layer"]
 
 
+def test_layers_that_work_in_place_do_not_disturb_the_proof(users_modules, tmp_path):
+    model = nn.Sequential(PixelSkip(3, 6), nn.ReLU(inplace=True), PixelSkip(6, 4), nn.ReLU(inplace=True))
+    assert record(model, [torch.rand(2, 3, 6, 6)] * 2, tmp_path / "x.parquet", verify="all").n_samples == 4
+
+
 def test_wrong_gates_are_found_out(users_modules, tmp_path):
     register(
         PixelSkip,

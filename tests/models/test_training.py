@@ -8,9 +8,20 @@ import torch
 import torch.nn.functional as F
 
 from cgsim import CgsimError
-from cgsim.models import Recipe, build_network, checkpoint, commands, load_model, load_recipe, train, training
+from cgsim.models import (
+    Dataset,
+    Recipe,
+    build_network,
+    checkpoint,
+    commands,
+    load_model,
+    load_recipe,
+    train,
+    training,
+)
 from cgsim.models.recipe import available_recipes
 from cgsim.models.training import augment, distillation_loss, make_optimizer
+from tests.models.conftest import synthetic
 
 QUICK = Recipe(epochs=3, batch_size=16, rate=0.05, crop_padding=1, flip=False, threshold_weight=0.02)
 
@@ -129,6 +140,13 @@ def test_distillation_and_norms(dataset, tmp_path, whole, norm):
     assert checkpoint.read_config(result.run)["distilled"]
     assert result.model.layer1[0].conv1.norm == norm
     load_model(result.run)
+
+
+def test_a_teacher_of_other_data_is_refused(tmp_path, whole):
+    other = Dataset("other", ("a", "b", "c", "d"), *(synthetic(8, "t", 0, (3, 12, 12)) for _ in range(2)))
+    with pytest.raises(CgsimError, match=r"trained on quadrants with images .* but the data are other"):
+        run(other, tmp_path / "run", teacher=whole.run)
+    assert not (tmp_path / "run").exists()
 
 
 def test_distillation_loss_is_the_weighted_sum():
@@ -259,15 +277,15 @@ def test_the_commands_from_training_to_trace(dataset, tmp_path, monkeypatch, cap
     for arguments, message in (
         ({"samples": 41}, "samples must be 1 to 40"),
         ({"ungated": told["run"], "samples": 4}, "expected an ungated resnet8"),
+        ({"output": str(tmp_path / "none" / "x")}, "none/x: cannot be written: no folder"),
     ):
         with pytest.raises(CgsimError, match=message):
-            commands.record_command(told["run"], data="D", output="x", progress=False, **arguments)
+            commands.record_command(
+                told["run"], **{"data": "D", "output": "x", "progress": False} | arguments
+            )
 
 
 def test_data_of_another_shape_are_refused(whole, tmp_path, monkeypatch):
-    from cgsim.models import Dataset
-    from tests.models.conftest import synthetic
-
     other = Dataset("other", ("a", "b", "c", "d"), *(synthetic(8, "t", 0, (3, 12, 12)) for _ in range(2)))
     monkeypatch.setattr(commands, "load_dataset", lambda path: other)
     with pytest.raises(CgsimError, match="but the data are other"):
