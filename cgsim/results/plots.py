@@ -72,7 +72,7 @@ def speedup_vs_flops(run: CountedRun, path: PathLike | None = None) -> Figure:
         (layers["dense_macs"] > 0) & np.isfinite(layers["flop_reduction"]) & np.isfinite(layers["speedup"])
     )
     if not drawn.any():
-        raise CgsimError("plot: no layer with MACs, there is no FLOP reduction to draw")
+        raise CgsimError("plot: no layer with MACs and a finite FLOP reduction, there is nothing to draw")
     x, y = layers["flop_reduction"][drawn], layers["speedup"][drawn]
     share = layers["dense_macs"][drawn] / max(layers["dense_macs"].sum(), 1)
     figure = style.Plot(6.0, 4.6)

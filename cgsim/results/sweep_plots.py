@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ _LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 def speedup_vs_array(
     table: pd.DataFrame | list[dict[str, Any]], path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draw speedup against array size, one line for each trace; its FLOP reduction is a dashed line.
+    """Draw speedup against array size, one line for each trace; its FLOP reduction (if finite) is a dashed line.
 
     `table` is the result of `cgsim.sweep`: columns `trace`, `array.rows`, `array.cols`, `speedup` and
     `flop_reduction`; other swept keys (columns with a dot) give a line each. Lines join square arrays where
@@ -54,13 +55,14 @@ def speedup_vs_array(
             _line(axes, points, at, colour, style.MARKERS[(index + number) % len(style.MARKERS)],
                   _LINE_STYLES[number % len(_LINE_STYLES)], label)  # fmt: skip
         reduction = float(own[0]["flop_reduction"])
-        axes.axhline(reduction, color=colour, linestyle="--", linewidth=1.0, alpha=0.8,
-                     label=f"{trace}: FLOP reduction {reduction:.2f}")  # fmt: skip
+        if math.isfinite(reduction):
+            axes.axhline(reduction, color=colour, linestyle="--", linewidth=1.0, alpha=0.8,
+                         label=f"{trace}: FLOP reduction {reduction:.2f}")  # fmt: skip
     names = [f"{rows}×{cols}" for rows, cols in at]
     axes.set_xticks(range(len(at)), names, rotation=60 if len(at) > 12 else 0)
     axes.set_xlim(-0.5, len(at) - 0.5)
-    top = max(max(float(r["speedup"]), float(r["flop_reduction"])) for r in records)
-    axes.set_ylim(0, 1.1 * max(top, 1.1))
+    figures = [float(record[key]) for record in records for key in ("speedup", "flop_reduction")]
+    axes.set_ylim(0, 1.1 * max([1.1, *filter(math.isfinite, figures)]))
     axes.axhline(1, color=style.GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     hardware = ", ".join(dict.fromkeys(str(record.get("hardware", "")) for record in records))
     style.dress(

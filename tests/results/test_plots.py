@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -136,6 +137,15 @@ def test_sweep_plot_takes_frames_and_other_keys():
 
 def test_sweep_plot_of_one_point_works():
     speedup_vs_array(sweep_records(rows=(8,), cols=(8,), traces=("a",)))
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_sweep_plot_without_a_finite_reduction_has_no_dashed_line(value):
+    records = [record | {"flop_reduction": value} for record in sweep_records()]
+    axes = speedup_vs_array(records).axes[0]
+    assert "a" in labels(axes)
+    assert not any("FLOP reduction" in str(label) for label in labels(axes))
+    assert axes.get_ylim()[1] == pytest.approx(1.1 * 1.92)
 
 
 def test_sweep_plot_names_what_is_missing():
