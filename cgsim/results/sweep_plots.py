@@ -22,7 +22,7 @@ _LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 def speedup_vs_array(
     table: pd.DataFrame | list[dict[str, Any]], path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draw speedup against array size, one line for each trace; its FLOP reduction (if finite) is a dashed line.
+    """Draw speedup against array size, one line for each trace; a finite FLOP reduction is a dashed line.
 
     `table` is the result of `cgsim.sweep`: columns `trace`, `array.rows`, `array.cols`, `speedup` and
     `flop_reduction`; other swept keys (columns with a dot) give a line each. Lines join square arrays where
