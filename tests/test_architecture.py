@@ -20,9 +20,10 @@ PACKAGE = ROOT / "cgsim"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "atomic": {"errors"},
+    "lazy": set(),
     "shipped": {"errors"},
-    "trace": {"errors", "shipped"},
-    "models": {"errors", "atomic", "shipped", "trace"},
+    "trace": {"errors", "lazy", "shipped"},
+    "models": {"errors", "atomic", "lazy", "shipped", "trace"},
     "hardware": {"errors", "atomic", "shipped"},
     "mapping": {"errors", "trace", "hardware"},
     "engine": {"errors", "trace", "hardware", "mapping"},

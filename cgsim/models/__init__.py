@@ -5,8 +5,9 @@ Names are loaded on first use; `import cgsim.models` alone does not import torch
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cgsim.lazy import lazy
 
 if TYPE_CHECKING:
     from cgsim.models.commands import evaluate_command as evaluate_command
@@ -44,18 +45,5 @@ _MODULES = {
     "registry": ("register",),
     "training": ("TrainResult", "load_model", "train"),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = [*sorted(_HOME)]  # noqa: PLE0604
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__all__ = [*sorted(name for names in _MODULES.values() for name in names)]  # noqa: PLE0604
+__getattr__, __dir__ = lazy(__name__, _MODULES)

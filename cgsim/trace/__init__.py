@@ -5,10 +5,10 @@ Names are loaded on first use, so that importing this package costs nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cgsim.errors import CgsimError
+from cgsim.lazy import lazy
 
 if TYPE_CHECKING:
     from cgsim.trace.check import check_trace as check_trace
@@ -58,18 +58,5 @@ _MODULES = {
     "synth": ("synthesize", "transplant"),
     "writer": ("TraceWriter",),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = ["CgsimError", *sorted(_HOME)]  # noqa: PLE0604
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__all__ = ["CgsimError", *sorted(name for names in _MODULES.values() for name in names)]  # noqa: PLE0604
+__getattr__, __dir__ = lazy(__name__, _MODULES)
