@@ -72,6 +72,7 @@ class _Tracer(TorchFunctionMode):
         self._leaf: list[Callable[..., None]] = []
         self._names: set[str] = set()
         self._handles: list[Any] = []
+        self._inside = 0  # leaves that are being called
         outer: str | None = None
         for name, module in model.named_modules():
             if outer is not None and name.startswith(outer):
@@ -102,8 +103,6 @@ class _Tracer(TorchFunctionMode):
                 self._inside += 1
 
         return hook
-
-    _inside = 0
 
     def _leave(self, name: str, make: Callable[..., Layer] | None) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

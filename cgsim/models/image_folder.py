@@ -50,12 +50,10 @@ def load(root: Path) -> Dataset:
 
 
 def _key(root: Path) -> str:
-    places = [root]
-    if root.is_dir():
-        places += sorted(
-            path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth) if path.is_dir()
-        )
-    state = [(str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size) for path in places]
+    """Hash of the place and of name, time and size of the .zip or of every image: any change is noticed."""
+    places = [root] if root.is_file() else _folder_files(root)
+    about = [(str(path), path.stat()) for path in places]
+    state = [str(root.resolve()), [(name, stat.st_mtime_ns, stat.st_size) for name, stat in about]]
     return hashlib.blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
 
 
@@ -73,13 +71,16 @@ def _zip_entries(archive: zipfile.ZipFile) -> Iterable[Entry]:
             yield (*found, functools.partial(archive.read, info))
 
 
+def _folder_files(root: Path) -> list[Path]:
+    places = [p for split in ("train", "test") for p in (root / split, *sorted(root.glob(f"*/{split}")))]
+    return [file for place in places for file in sorted(place.glob("*/*")) if _split_of(file.parts)]
+
+
 def _folder_entries(root: Path) -> Iterable[Entry]:
-    for split in ("train", "test"):
-        for place in (root / split, *sorted(root.glob(f"*/{split}"))):
-            for file in sorted(place.glob("*/*")):
-                found = _split_of(file.parts)
-                if found is not None:
-                    yield (*found, file.read_bytes)
+    for file in _folder_files(root):
+        found = _split_of(file.parts)
+        assert found is not None
+        yield (*found, file.read_bytes)
 
 
 def _convert(root: Path, entries: Iterable[Entry]) -> Dataset:

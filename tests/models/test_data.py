@@ -209,6 +209,8 @@ def test_image_folder_as_directory_and_zip(tmp_path, cache_home, monkeypatch):
 
     (root / "test/dog/0002.png").write_bytes(picture((1, 2, 3)))
     assert len(load_dataset(root).test) == 5
+    (root / "test/dog/0002.png").write_bytes(picture((4, 5, 6)))
+    assert load_dataset(root).test.images[4, :, 0, 0].tolist() == [4, 5, 6]
 
 
 def test_a_jpeg_copy_of_cifar10_is_called_so(tmp_path):
