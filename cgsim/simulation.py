@@ -36,11 +36,7 @@ def simulate(
             which and how much is needed), or an operator or gate that is not modelled.
     """
     if isinstance(samples, int):
-        if not 1 <= samples <= trace.n_samples:
-            raise CgsimError(
-                f"samples: expected 1 to {trace.n_samples}, which {trace.path} has, got {samples}"
-            )
-        samples = range(samples)
+        samples = first_samples(trace, samples)
     count = trace.n_samples if samples is None else len(samples)
     if progress:
         from tqdm import tqdm
@@ -52,3 +48,10 @@ def simulate(
         counts = run(trace, hardware, samples, check=check)
     origin = provenance(trace, hardware)
     return Run(counts.columns, provenance=origin, mapping=counts.mapping, fused=counts.fused)
+
+
+def first_samples(trace: Trace, count: int) -> range:
+    """Return the positions of the first `count` samples; raises CgsimError if the trace has fewer."""
+    if not 1 <= count <= trace.n_samples:
+        raise CgsimError(f"samples: expected 1 to {trace.n_samples}, which {trace.path} has, got {count}")
+    return range(count)

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         output=arguments.output,
         progress=interactive(),
-        samples=None if arguments.samples is None else range(arguments.samples),
+        samples=arguments.samples,
         check=arguments.check,
         command=command_line(arguments),
     )

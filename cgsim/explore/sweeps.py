@@ -19,6 +19,7 @@ from cgsim.hardware.messages import fields, unit
 from cgsim.results.derive import summary_units
 from cgsim.results.files import check_folder, write_json, write_parquet
 from cgsim.results.provenance import provenance, trace_name
+from cgsim.simulation import first_samples
 from cgsim.trace import Trace, load_trace
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def sweep(
     """
     base = load_hardware(hw)
     points = grid_points(base, grid)
-    positions = range(samples) if isinstance(samples, int) else samples
-    chosen = None if positions is None else tuple(int(position) for position in positions)
     opened = _open(traces)
+    chosen = _positions(opened, samples)
     folder = None if output is None else Path(output)
     if folder is not None:
         check_folder(folder)
@@ -113,6 +113,22 @@ def _open(traces: Any) -> dict[str, Trace]:
             raise CgsimError(f"sweep: {trace.path} is there twice")
         result[shown] = trace
     return result
+
+
+def _positions(traces: Mapping[str, Trace], samples: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """Return the positions of the samples wanted; raises CgsimError, before any run, if a trace lacks one."""
+    if samples is None:
+        return None
+    shortest = min(traces.values(), key=lambda trace: trace.n_samples)
+    if isinstance(samples, int):
+        return tuple(first_samples(shortest, samples))
+    chosen = []
+    for position in samples:
+        if not 0 <= position < shortest.n_samples:
+            has = f"has samples 0 to {shortest.n_samples - 1}"
+            raise CgsimError(f"samples: {position} is not in {shortest.path}, which {has}")
+        chosen.append(int(position))
+    return tuple(chosen)
 
 
 def _executor(workers: Any, runs: int) -> Executor:

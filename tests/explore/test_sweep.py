@@ -96,6 +96,21 @@ def test_samples_change_the_rows(traces):
     assert first["row"][0] == cgsim.sweep(traces[0], "edge-16x16", {}, workers=1, samples=[0])["row"][0]
 
 
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (0, "samples: expected 1 to 2, which {} has, got 0"),
+        (10**21, "samples: expected 1 to 2, which {} has, got 1000000000000000000000"),
+        (range(10**21), "samples: 2 is not in {}, which has samples 0 to 1"),
+        ([-1], "samples: -1 is not in {}, which has samples 0 to 1"),
+    ],
+)
+def test_samples_that_a_trace_lacks_are_told_before_any_run(traces, samples, message):
+    with pytest.raises(CgsimError) as error:
+        cgsim.sweep(traces[0], "edge-16x16", {}, samples=samples, executor=None, workers=1)
+    assert str(error.value) == message.format(traces[0])
+
+
 def test_rows_keep_their_keys(traces):
     """A row's key depends on its inputs alone: not on the grid around it, nor on order."""
     one = cgsim.sweep(traces, "edge-16x16", GRID, workers=1)
