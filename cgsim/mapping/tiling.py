@@ -235,17 +235,26 @@ def _estimate(
     return max(array, traffic / rate) + exposed, int(traffic)
 
 
-def require_fit(layer: Layer, hardware: Hardware, column_groups: int, residuals: int) -> None:
-    """Raise CgsimError if the smallest tile does not fit, naming each buffer and how much it needs."""
+def kib_text(kib: float) -> str:
+    """Return a number of KiB exactly, so that a configuration takes it: bytes are multiples of 1/1024."""
+    return f"{kib:.10f}".rstrip("0").rstrip(".")
+
+
+def shortage(layer: Layer, hardware: Hardware, column_groups: int, residuals: int) -> dict[str, float]:
+    """Return the KiB that the smallest tile needs in each buffer that is too small for it."""
     layout = slots(layer, hardware.array.cols, column_groups)
     smallest = Tiling(1, 1, 1, 1, "activations_outer", False)
     needed = need(layer, layout, hardware, smallest, residuals, layer.conditional_reduction > 0)
-    short = []
-    for buffer in ("activation", "weight", "accumulator", "gate"):
-        kib = getattr(hardware.buffers, f"{buffer}_kib")
-        wanted = getattr(needed, buffer)
-        if wanted > kib * 1024:
-            short.append(f"buffers.{buffer}_kib needs {ceil(wanted / 1024 * 100) / 100:g}, has {kib:g}")
+    kib = {f"{buffer}_kib": wanted / 1024 for buffer, wanted in vars(needed).items()}
+    return {buffer: wanted for buffer, wanted in kib.items() if wanted > getattr(hardware.buffers, buffer)}
+
+
+def require_fit(layer: Layer, hardware: Hardware, column_groups: int, residuals: int) -> None:
+    """Raise CgsimError if the smallest tile does not fit, naming each buffer and how much it needs."""
+    short = [
+        f"buffers.{buffer} needs {kib_text(wanted)}, has {kib_text(getattr(hardware.buffers, buffer))}"
+        for buffer, wanted in shortage(layer, hardware, column_groups, residuals).items()
+    ]
     if short:
         raise CgsimError(
             f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one pixel: "

@@ -9,6 +9,7 @@ import numpy as np
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.plan import reach
+from cgsim.mapping.tiling import kib_text
 from cgsim.trace.network import Layer
 
 
@@ -26,19 +27,26 @@ def vector_tiles(layer: Layer, hardware: Hardware) -> np.ndarray:
 
     Columns: bytes loaded, lane operations, bytes stored. Raises CgsimError if one row does not fit.
     """
-    parts = 2 if hardware.buffers.double_buffered else 1
-    capacity = int(hardware.buffers.activation_kib * 1024)
     height = layer.out_shape[1]
     for pieces in range(1, height + 1):
         tiles = _tiles(layer, ceil(height / pieces))
-        needed = int((tiles[:, 0] + tiles[:, 2]).max()) * min(parts, len(tiles))
-        if needed <= capacity:
+        if _kib(tiles, hardware) <= hardware.buffers.activation_kib:
             return tiles
     raise CgsimError(
         f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one row: "
-        f"buffers.activation_kib needs {ceil(needed / 10.24) / 100:g}, "
-        f"has {hardware.buffers.activation_kib:g}"
+        f"buffers.activation_kib needs {kib_text(vector_kib(layer, hardware))}, "
+        f"has {kib_text(hardware.buffers.activation_kib)}"
     )
+
+
+def vector_kib(layer: Layer, hardware: Hardware) -> float:
+    """Return the KiB of activation buffer that tiles of one row need."""
+    return _kib(_tiles(layer, 1), hardware)
+
+
+def _kib(tiles: np.ndarray, hardware: Hardware) -> float:
+    parts = 2 if hardware.buffers.double_buffered else 1
+    return int((tiles[:, 0] + tiles[:, 2]).max()) * min(parts, len(tiles)) / 1024
 
 
 def _tiles(layer: Layer, rows: int) -> np.ndarray:

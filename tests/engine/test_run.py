@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,25 @@ def test_gates_that_are_not_replayed_are_refused(tmp_path: Path, gate: str) -> N
         writer.append(Sample("0"), {"conv": np.array([True, False])} if gate == "channel" else {})
     with pytest.raises(CgsimError, match=f"layer 'conv': gates of granularity '{gate}' are not replayed"):
         run(load_trace(path), hardware())
+
+
+@pytest.mark.parametrize("buffer", ["weight_kib", "accumulator_kib", "activation_kib"])
+def test_what_a_buffer_is_said_to_need_is_enough(tmp_path: Path, network: Network, buffer: str) -> None:
+    """The message names the layer that needs most, so that its figure, put into the configuration, runs."""
+    trace = write(tmp_path / "t.trace.parquet", network, 0.3)
+    with pytest.raises(CgsimError) as error:
+        run(trace, hardware(**{buffer: 1 / 1024}))
+    pattern = rf"layer '\w+' does not fit .*buffers\.{buffer} needs ([\d.]+), has 0.0009765625"
+    found = re.search(pattern, str(error.value))
+    assert found
+    run(trace, hardware(**{buffer: float(found[1])}))
+    with pytest.raises(CgsimError):
+        run(trace, hardware(**{buffer: float(found[1]) - 1 / 1024}))
+
+
+def test_without_a_gate_unit_no_gate_buffer_is_needed(tmp_path: Path, network: Network) -> None:
+    trace = write(tmp_path / "t.trace.parquet", network, 0.3)
+    run(trace, hardware(gate_kib=1 / 1024, enabled=False))
 
 
 def test_a_buffer_too_small_names_the_layer(tmp_path: Path, network: Network) -> None:

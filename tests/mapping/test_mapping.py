@@ -104,9 +104,9 @@ def test_the_whole_layer_is_one_tile() -> None:
 @pytest.mark.parametrize(
     ("key", "kib", "message"),
     [
-        ("weight_kib", 1 / 1024, "buffers.weight_kib needs 0.04, has 0.000976562"),
-        ("accumulator_kib", 1 / 64, "buffers.accumulator_kib needs 0.04, has 0.015625"),
-        ("activation_kib", 1 / 64, "buffers.activation_kib needs 0.08, has 0.015625"),
+        ("weight_kib", 1 / 1024, "buffers.weight_kib needs 0.03125, has 0.0009765625"),
+        ("accumulator_kib", 1 / 64, "buffers.accumulator_kib needs 0.03125, has 0.015625"),
+        ("activation_kib", 1 / 64, "buffers.activation_kib needs 0.0703125, has 0.015625"),
     ],
 )
 def test_a_buffer_too_small_for_any_tile_is_named_with_its_need(key: str, kib: float, message: str) -> None:
