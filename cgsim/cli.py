@@ -11,12 +11,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cgsim import __version__
-from cgsim.commands import hardware, models, simulate, sweep, trace
-from cgsim.commands.parser import Parser
 from cgsim.errors import CgsimError
+
+if TYPE_CHECKING:
+    from cgsim.commands.parser import Parser
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -26,6 +27,10 @@ BROKEN_PIPE = 141
 
 def build_parser() -> Parser:
     """Return the parser of every command."""
+    # Imported here, not above, so that Ctrl-C while they load is told like any other.
+    from cgsim.commands import hardware, models, simulate, sweep, trace
+    from cgsim.commands.parser import Parser
+
     parser = Parser(
         prog="cgsim",
         description="What does a gated CNN really gain on real hardware? cgsim replays the gates that\n"

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that they start
+# inherits that: the tests of Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VALIDATE = bool(os.environ.get("CGSIM_VALIDATE"))
 """Set by `make validate`: the slow proofs run in full, not on a sample."""

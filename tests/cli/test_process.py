@@ -35,6 +35,19 @@ def test_a_closed_pipe_is_no_traceback():
     assert errors == ""
 
 
+def test_an_interrupt_while_cgsim_is_still_loading():
+    script = (
+        "import builtins, sys\nfrom cgsim.cli import main\nload = builtins.__import__\n"
+        "def interrupt(name, *rest):\n    if name.startswith('cgsim'):\n        raise KeyboardInterrupt\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = interrupt\nsys.exit(main())"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, "hardware", "list"], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (130, "", "cgsim: interrupted\n")
+
+
 def test_output_survives_a_plain_terminal():
     environment = dict(os.environ, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     answer = run("hardware", "list", env=environment)
