@@ -122,13 +122,7 @@ def _positions(traces: Mapping[str, Trace], samples: int | Sequence[int] | None)
     shortest = min(traces.values(), key=lambda trace: trace.n_samples)
     if isinstance(samples, int):
         return tuple(first_samples(shortest, samples))
-    chosen = []
-    for position in samples:
-        if not 0 <= position < shortest.n_samples:
-            has = f"has samples 0 to {shortest.n_samples - 1}"
-            raise CgsimError(f"samples: {position} is not in {shortest.path}, which {has}")
-        chosen.append(int(position))
-    return tuple(chosen)
+    return tuple(shortest.positions(samples).tolist())
 
 
 def _executor(workers: Any, runs: int) -> Executor:

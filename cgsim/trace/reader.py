@@ -162,16 +162,17 @@ class Trace:
             return np.arange(self.n_samples)
         if isinstance(samples, slice):
             return np.arange(*samples.indices(self.n_samples))
+        index: list[int] = []
         try:
-            index = np.array([operator.index(i) for i in samples], dtype=np.int64)
+            for sample in samples:  # the first that is outside ends it, however long the rest
+                index.append(operator.index(sample))
+                if not 0 <= index[-1] < self.n_samples:
+                    raise CgsimError(
+                        f"{self.path}: no sample {index[-1]}, the trace has samples 0 to {self.n_samples - 1}"
+                    )
         except TypeError:
             raise CgsimError(f"{self.path}: samples must be a slice or integers, got {samples!r}") from None
-        for i in index:
-            if not 0 <= i < self.n_samples:
-                raise CgsimError(
-                    f"{self.path}: no sample {i}, the trace has samples 0 to {self.n_samples - 1}"
-                )
-        return index
+        return np.array(index, dtype=np.int64)
 
     def _block(self, group: int) -> list[NDArray[np.uint8]]:
         """Verified gates of a row group, per row layer uint8[B, packed_bytes]; a few are kept."""

@@ -101,8 +101,8 @@ def test_samples_change_the_rows(traces):
     [
         (0, "samples: expected 1 to 2, which {} has, got 0"),
         (10**21, "samples: expected 1 to 2, which {} has, got 1000000000000000000000"),
-        (range(10**21), "samples: 2 is not in {}, which has samples 0 to 1"),
-        ([-1], "samples: -1 is not in {}, which has samples 0 to 1"),
+        (range(10**21), "{}: no sample 2, the trace has samples 0 to 1"),
+        ([-1], "{}: no sample -1, the trace has samples 0 to 1"),
     ],
 )
 def test_samples_that_a_trace_lacks_are_told_before_any_run(traces, samples, message):
