@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from operator import itemgetter
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +18,9 @@ from cgsim.engine.replay import ARRAY_CYCLES, ON, RESULTS
 from cgsim.engine.vector import run_vector
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
+from cgsim.mapping.capacity import require_fits
 from cgsim.mapping.operations import Operation, operations
-from cgsim.mapping.tiling import require_fit, shortage
-from cgsim.mapping.vector import vector_kib, vector_tiles
+from cgsim.mapping.vector import vector_tiles
 from cgsim.trace.macs import executed_macs
 from cgsim.trace.network import Layer, Network
 
@@ -88,7 +86,7 @@ def run(
         _refuse_unmodelled(operation.layer)
     gating = hardware.gate_unit.enabled
     groups = hardware.array.column_groups if gating else 1
-    _require_fits(todo, hardware, groups)
+    require_fits(todo, hardware)
     raw = {mode: np.zeros((len(chosen), len(todo), RESULTS), np.int64) for mode in MODES}
     mapping: list[dict[str, Any]] = []
     replayed: dict[int, Mapped] = {}  # gated operations, by position
@@ -131,25 +129,6 @@ def run(
         check_conservation(columns, np.stack(implied, axis=1).ravel(), todo)
     fused = {operation.layer.name: list(operation.fused) for operation in todo if operation.fused}
     return Counts(columns, fused, mapping)
-
-
-def _require_fits(todo: Sequence[Operation], hardware: Hardware, groups: int) -> None:
-    """Raise CgsimError if a layer does not fit the buffers: of all that do not, the one that lacks most."""
-    gating = hardware.gate_unit.enabled
-    lacking: list[tuple[float, Callable[[], object]]] = []
-    for operation in todo:
-        layer = operation.layer
-        if not layer.on_array:
-            factor = vector_kib(layer, hardware) / hardware.buffers.activation_kib
-            lacking.append((factor, partial(vector_tiles, layer, hardware)))
-            continue
-        ungated = replace(operation.ungated().layer, name=layer.name)
-        for case, count in ((ungated, 1), (layer if gating and layer.gate != "none" else ungated, groups)):
-            short = shortage(case, hardware, count, operation.residuals)
-            factor = max((kib / getattr(hardware.buffers, name) for name, kib in short.items()), default=0)
-            lacking.append((factor, partial(require_fit, case, hardware, count, operation.residuals)))
-    if lacking:
-        max(lacking, key=itemgetter(0))[1]()
 
 
 def _samples(available: int, samples: Sequence[int] | None) -> np.ndarray:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from math import ceil
 from typing import Literal
 
-from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.slots import Slots, slots
 from cgsim.trace.network import Layer
@@ -122,7 +121,7 @@ def candidates(
 
     `density` is the expected share of conditional work (1 for dense execution, whose layer has no
     conditional path). The estimate is no cycle count: whoever can count chooses among the candidates.
-    There is at least one if `require_fit` does not complain.
+    There is at least one if `cgsim.mapping.capacity.require_fits` does not complain.
     """
     anonymous = dataclasses.replace(layer, name="", producers=(), gate_network_macs=0)
     return _best(anonymous, hardware, column_groups, round(density, 2), residuals, limit)
@@ -178,7 +177,7 @@ def _chunk(layer: Layer, layout: Slots, hardware: Hardware, folds: int, row_fold
     channels = min(folds * layout.groups * layout.width, layer.out_channels)
     parts = 2 if hardware.buffers.double_buffered else 1
     fold_bytes = channels * hardware.array.rows * layer.weight_bits / 8
-    fit = int(hardware.buffers.weight_kib * 1024 / parts / fold_bytes)
+    fit = int(hardware.buffers.weight_bytes / parts / fold_bytes)
     pieces = max(min(8, row_folds), ceil(row_folds / max(fit, 1)))
     return ceil(row_folds / pieces)
 
@@ -186,10 +185,10 @@ def _chunk(layer: Layer, layout: Slots, hardware: Hardware, folds: int, row_fold
 def _fits(needed: Need, hardware: Hardware) -> bool:
     buffers = hardware.buffers
     return (
-        needed.activation <= buffers.activation_kib * 1024
-        and needed.weight <= buffers.weight_kib * 1024
-        and needed.accumulator <= buffers.accumulator_kib * 1024
-        and needed.gate <= buffers.gate_kib * 1024
+        needed.activation <= buffers.activation_bytes
+        and needed.weight <= buffers.weight_bytes
+        and needed.accumulator <= buffers.accumulator_bytes
+        and needed.gate <= buffers.gate_bytes
     )
 
 
@@ -233,30 +232,3 @@ def _estimate(
     if not hardware.buffers.double_buffered:
         return array + traffic / rate + tiles * hardware.dram.latency_cycles, int(traffic)
     return max(array, traffic / rate) + exposed, int(traffic)
-
-
-def kib_text(kib: float) -> str:
-    """Return a number of KiB exactly, so that a configuration takes it: bytes are multiples of 1/1024."""
-    return f"{kib:.10f}".rstrip("0").rstrip(".")
-
-
-def shortage(layer: Layer, hardware: Hardware, column_groups: int, residuals: int) -> dict[str, float]:
-    """Return the KiB that the smallest tile needs in each buffer that is too small for it."""
-    layout = slots(layer, hardware.array.cols, column_groups)
-    smallest = Tiling(1, 1, 1, 1, "activations_outer", False)
-    needed = need(layer, layout, hardware, smallest, residuals, layer.conditional_reduction > 0)
-    kib = {f"{buffer}_kib": wanted / 1024 for buffer, wanted in vars(needed).items()}
-    return {buffer: wanted for buffer, wanted in kib.items() if wanted > getattr(hardware.buffers, buffer)}
-
-
-def require_fit(layer: Layer, hardware: Hardware, column_groups: int, residuals: int) -> None:
-    """Raise CgsimError if the smallest tile does not fit, naming each buffer and how much it needs."""
-    short = [
-        f"buffers.{buffer} needs {kib_text(wanted)}, has {kib_text(getattr(hardware.buffers, buffer))}"
-        for buffer, wanted in shortage(layer, hardware, column_groups, residuals).items()
-    ]
-    if short:
-        raise CgsimError(
-            f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one pixel: "
-            + "; ".join(short)
-        )

@@ -6,10 +6,8 @@ from math import ceil
 
 import numpy as np
 
-from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.plan import reach
-from cgsim.mapping.tiling import kib_text
 from cgsim.trace.network import Layer
 
 
@@ -23,33 +21,23 @@ def operations_per_output(layer: Layer) -> int:
 
 
 def vector_tiles(layer: Layer, hardware: Hardware) -> np.ndarray:
-    """Tiles of output rows that fit the activation buffer, int64 [tiles, 3].
-
-    Columns: bytes loaded, lane operations, bytes stored. Raises CgsimError if one row does not fit.
-    """
+    """The fewest tiles that fit the activation buffer; tiles of one row if none do (see `require_fits`)."""
     height = layer.out_shape[1]
-    for pieces in range(1, height + 1):
-        tiles = _tiles(layer, ceil(height / pieces))
-        if _kib(tiles, hardware) <= hardware.buffers.activation_kib:
+    for pieces in range(1, height):
+        tiles = tiles_of(layer, ceil(height / pieces))
+        if vector_bytes(tiles, hardware) <= hardware.buffers.activation_bytes:
             return tiles
-    raise CgsimError(
-        f"hardware {hardware.name!r}: layer {layer.name!r} does not fit even as tiles of one row: "
-        f"buffers.activation_kib needs {kib_text(vector_kib(layer, hardware))}, "
-        f"has {kib_text(hardware.buffers.activation_kib)}"
-    )
+    return tiles_of(layer, 1)
 
 
-def vector_kib(layer: Layer, hardware: Hardware) -> float:
-    """Return the KiB of activation buffer that tiles of one row need."""
-    return _kib(_tiles(layer, 1), hardware)
-
-
-def _kib(tiles: np.ndarray, hardware: Hardware) -> float:
+def vector_bytes(tiles: np.ndarray, hardware: Hardware) -> int:
+    """Bytes of activation buffer that tiles need, all its parts together."""
     parts = 2 if hardware.buffers.double_buffered else 1
-    return int((tiles[:, 0] + tiles[:, 2]).max()) * min(parts, len(tiles)) / 1024
+    return int((tiles[:, 0] + tiles[:, 2]).max()) * min(parts, len(tiles))
 
 
-def _tiles(layer: Layer, rows: int) -> np.ndarray:
+def tiles_of(layer: Layer, rows: int) -> np.ndarray:
+    """Tiles of `rows` output rows, int64 [tiles, 3]: bytes loaded, lane operations, bytes stored."""
     channels, height, width = layer.out_shape
     operands = len(layer.producers)
     tiles = []

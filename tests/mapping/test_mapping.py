@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from cgsim.errors import CgsimError
 from cgsim.hardware import load_hardware
-from cgsim.mapping.operations import operations
+from cgsim.mapping.capacity import require_fits
+from cgsim.mapping.operations import Operation, operations
 from cgsim.mapping.plan import plan
 from cgsim.mapping.slots import slots
-from cgsim.mapping.tiling import candidates, need, require_fit, whole_layer
-from cgsim.mapping.vector import vector_tiles
+from cgsim.mapping.tiling import candidates, need, whole_layer
+from cgsim.mapping.vector import vector_bytes, vector_tiles
 from cgsim.trace import resnet18_imagenet
 from cgsim.trace.network import Layer, Network
 from tests.engine.machines import hardware, layers
@@ -83,13 +84,15 @@ def test_tiles_cover_every_output_once(layer: Layer, kib: int) -> None:
 @pytest.mark.parametrize("name", ["asic-28nm", "fpga-zcu102", "edge-16x16", "tpu-like-128x128"])
 def test_every_layer_of_resnet18_fits_every_shipped_accelerator(name: str) -> None:
     target = load_hardware(name)
-    for operation in operations(resnet18_imagenet()):
+    todo = operations(resnet18_imagenet())
+    require_fits(todo, target)
+    for operation in todo:
         layer = operation.layer
         if not layer.on_array:
-            assert len(vector_tiles(layer, target)) >= 1
+            tiles = vector_tiles(layer, target)
+            assert vector_bytes(tiles, target) <= target.buffers.activation_bytes
             continue
         for groups in (1, target.array.column_groups):
-            require_fit(layer, target, groups, operation.residuals)
             assert candidates(layer, target, groups, 0.2, operation.residuals, 24)
 
 
@@ -112,7 +115,7 @@ def test_the_whole_layer_is_one_tile() -> None:
 def test_a_buffer_too_small_for_any_tile_is_named_with_its_need(key: str, kib: float, message: str) -> None:
     layer = Layer("narrow", "conv2d", (4, 6, 6), (4, 6, 6), **CONV)
     with pytest.raises(CgsimError) as error:
-        require_fit(layer, hardware(**{key: kib}), 1, 0)
+        require_fits([Operation(layer)], hardware(**{key: kib}))
     assert str(error.value) == (
         f"hardware 'test': layer 'narrow' does not fit even as tiles of one pixel: {message}"
     )
@@ -123,4 +126,4 @@ def test_a_vector_layer_too_large_for_the_buffer_is_refused() -> None:
     with pytest.raises(
         CgsimError, match=r"layer 'pool' does not fit even as tiles of one row: buffers\.activation_kib"
     ):
-        vector_tiles(layer, hardware(activation_kib=1))
+        require_fits([Operation(layer)], hardware(activation_kib=1))
