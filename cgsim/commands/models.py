@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from cgsim.commands.interrupts import insistent_interrupt
 from cgsim.commands.parser import Parser, add_command, interactive, natural, positive, print_json
 from cgsim.errors import CgsimError
 
@@ -59,7 +60,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 def run_train(arguments: argparse.Namespace) -> None:
     """Train; one line for each epoch."""
     _need_torch()
-    from cgsim.models import train_command
+    with insistent_interrupt():
+        from cgsim.models import train_command
 
     keys = "method network data output recipe epochs seed threads precision teacher target partitions limit"
     options = {key: getattr(arguments, key) for key in [*keys.split(), "resume"]}
@@ -76,7 +78,8 @@ def run_train(arguments: argparse.Namespace) -> None:
 def run_record(arguments: argparse.Namespace) -> None:
     """Record a trace."""
     _need_torch()
-    from cgsim.models import record_command
+    with insistent_interrupt():
+        from cgsim.models import record_command
 
     result = record_command(
         arguments.run_dir,
