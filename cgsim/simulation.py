@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cgsim.engine.run import run
 from cgsim.errors import CgsimError
+from cgsim.hardware import Hardware, load_hardware
 from cgsim.results import Run, provenance
-
-if TYPE_CHECKING:
-    from cgsim.hardware import Hardware
-    from cgsim.trace import Trace
+from cgsim.trace import Trace, load_trace
 
 
 def simulate(
-    trace: Trace,
-    hardware: Hardware,
+    trace: Trace | str | os.PathLike[str],
+    hardware: Hardware | str | os.PathLike[str] | Mapping[str, Any],
     *,
     samples: int | Sequence[int] | None = None,
     check: bool = False,
@@ -25,8 +24,8 @@ def simulate(
     """Replay `trace` on `hardware`, gated and dense side by side (docs/machine-model.md).
 
     Args:
-        trace: from `cgsim.load_trace`.
-        hardware: from `cgsim.load_hardware`.
+        trace: from `cgsim.load_trace`, or what it takes.
+        hardware: from `cgsim.load_hardware`, or what it takes.
         samples: the first so many samples, or the indices of those to replay; all by default.
         check: verify that cycles, bytes and MACs are conserved.
         progress: show a progress bar on stderr.
@@ -35,8 +34,9 @@ def simulate(
         CgsimError: a sample that the trace does not have, a layer that does not fit the buffers (it says
             which and how much is needed), or an operator or gate that is not modelled.
     """
-    if isinstance(samples, int):
-        samples = first_samples(trace, samples)
+    trace = trace if isinstance(trace, Trace) else load_trace(trace)
+    hardware = load_hardware(hardware)
+    samples = sample_positions(trace, samples)
     count = trace.n_samples if samples is None else len(samples)
     if progress:
         from tqdm import tqdm
@@ -50,8 +50,20 @@ def simulate(
     return Run(counts.columns, provenance=origin, mapping=counts.mapping, fused=counts.fused)
 
 
-def first_samples(trace: Trace, count: int) -> range:
-    """Return the positions of the first `count` samples; raises CgsimError if the trace has fewer."""
-    if not 1 <= count <= trace.n_samples:
-        raise CgsimError(f"samples: expected 1 to {trace.n_samples}, which {trace.path} has, got {count}")
-    return range(count)
+def sample_positions(trace: Trace, samples: int | Sequence[int] | None) -> Sequence[int] | None:
+    """Return the positions of the samples wanted: of the first so many, or as given; None for all.
+
+    Raises CgsimError if they are no such thing, or if the trace does not have them.
+    """
+    if samples is None:
+        return None
+    if isinstance(samples, int):
+        if not 1 <= samples <= trace.n_samples:
+            raise CgsimError(
+                f"samples: expected 1 to {trace.n_samples}, which {trace.path} has, got {samples}"
+            )
+        return range(samples)
+    positions: list[int] = trace.positions(samples).tolist()
+    if not positions:
+        raise CgsimError("samples: expected at least one position")
+    return positions

@@ -37,6 +37,8 @@ def grid_points(hardware: Hardware, grid: Mapping[str, Any]) -> list[Point]:
         CgsimError: unknown key, no values, a value that comes twice, or combinations that are refused; these
             are all listed, before anything runs.
     """
+    if not isinstance(grid, Mapping):
+        raise CgsimError(f"sweep: expected a grid such as {{'array.rows': [8, 16]}}, got {grid!r}")
     axes = {key: _values(key, values) for key, values in grid.items()}
     count = math.prod(len(values) for values in axes.values())
     if count > MOST_POINTS:

@@ -19,7 +19,7 @@ from cgsim.hardware.messages import fields, unit
 from cgsim.results.derive import summary_units
 from cgsim.results.files import check_folder, write_json, write_parquet
 from cgsim.results.provenance import provenance, trace_name
-from cgsim.simulation import first_samples
+from cgsim.simulation import sample_positions
 from cgsim.trace import Trace, load_trace
 
 if TYPE_CHECKING:
@@ -117,12 +117,9 @@ def _open(traces: Any) -> dict[str, Trace]:
 
 def _positions(traces: Mapping[str, Trace], samples: int | Sequence[int] | None) -> tuple[int, ...] | None:
     """Return the positions of the samples wanted; raises CgsimError, before any run, if a trace lacks one."""
-    if samples is None:
-        return None
     shortest = min(traces.values(), key=lambda trace: trace.n_samples)
-    if isinstance(samples, int):
-        return tuple(first_samples(shortest, samples))
-    return tuple(shortest.positions(samples).tolist())
+    positions = sample_positions(shortest, samples)
+    return None if positions is None else tuple(positions)
 
 
 def _executor(workers: Any, runs: int) -> Executor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -102,13 +103,29 @@ def test_samples_change_the_rows(traces):
         (0, "samples: expected 1 to 2, which {} has, got 0"),
         (10**21, "samples: expected 1 to 2, which {} has, got 1000000000000000000000"),
         (range(10**21), "{}: no sample 2, the trace has samples 0 to 1"),
+        ([], "samples: expected at least one position"),
+        ([0.5], "{}: samples must be a slice or integers, got [0.5]"),
+        (1.5, "{}: samples must be a slice or integers, got 1.5"),
+        ("1", "{}: samples must be a slice or integers, got '1'"),
         ([-1], "{}: no sample -1, the trace has samples 0 to 1"),
     ],
 )
 def test_samples_that_a_trace_lacks_are_told_before_any_run(traces, samples, message):
-    with pytest.raises(CgsimError) as error:
-        cgsim.sweep(traces[0], "edge-16x16", {}, samples=samples, executor=None, workers=1)
-    assert str(error.value) == message.format(traces[0])
+    for run in (partial(cgsim.sweep, grid={}, workers=1), cgsim.simulate):
+        with pytest.raises(CgsimError) as error:
+            run(traces[0], "edge-16x16", samples=samples)
+        assert str(error.value) == message.format(traces[0])
+
+
+@pytest.mark.parametrize("grid", [None, [1], "array.rows=8"])
+def test_a_grid_maps_keys_to_values(traces, grid):
+    with pytest.raises(CgsimError, match=r"sweep: expected a grid such as \{'array.rows': \[8, 16\]\}, got"):
+        cgsim.sweep(traces[0], "edge-16x16", grid)
+
+
+def test_simulate_takes_a_path_and_a_name(traces):
+    named = cgsim.simulate(traces[0], "edge-16x16").summary()
+    assert named == cgsim.simulate(cgsim.load_trace(traces[0]), cgsim.load_hardware("edge-16x16")).summary()
 
 
 def test_rows_keep_their_keys(traces):
