@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(list(argv))
         arguments.argv = list(argv)
         arguments.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where the shell closed it (>&-)
+            sys.stdout.flush()
     except CgsimError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

@@ -35,6 +35,16 @@ def test_a_closed_pipe_is_no_traceback():
     assert errors == ""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+@pytest.mark.parametrize(("words", "code"), [("hardware list", 0), ("hardware show nothing", 2)])
+def test_without_stdout(words, code):
+    answer = subprocess.run(
+        f"'{sys.executable}' -m cgsim {words} >&-", shell=True, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert answer.returncode == code
+    assert answer.stderr.count("\n") == (code != 0)
+
+
 def test_an_interrupt_while_cgsim_is_still_loading():
     script = (
         "import builtins, sys\nfrom cgsim.cli import main\nload = builtins.__import__\n"
