@@ -75,5 +75,5 @@ def _cell(value: Any) -> str:
         told = ", ".join(f"{key} {_cell(item)}" for key, item in plain.items() if item is not None)
         return told + (", ..." if len(plain) < len(value) else "")
     if isinstance(value, (list, tuple)):
-        return " × ".join(str(item) for item in value)
+        return "×".join(str(item) for item in value)
     return str(value)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,15 @@ def test_trace_commands_fit_80_columns_and_speak_json(cgsim, tiny_trace, command
     path_line = [line for line in answer.out.splitlines() if str(tiny_trace) not in line]
     assert max(map(len, path_line), default=0) <= 80
     assert load(cgsim("trace", command, tiny_trace, "--json").out)
+
+
+def test_the_layers_of_a_shipped_trace_are_told_apart(cgsim):
+    shipped = Path(__file__).parents[2] / "traces" / "resnet18-synthetic.trace.parquet"
+    lines = cgsim("trace", "info", shipped).out.splitlines()
+    layers = [line.split()[0] for line in lines[lines.index("") + 4 :]]
+    assert len(layers) > 20
+    assert len(set(layers)) == len(layers)
+    assert not any("…" in layer for layer in layers)
 
 
 def test_trace_synth_subset_merge(cgsim, tiny_trace):
