@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cgsim.atomic import atomic_path
 from cgsim.errors import CgsimError
+from cgsim.models.run_config import check_config
 
 CONFIG, CHECKPOINT, LOG = "config.json", "checkpoint.safetensors", "log.csv"
 
@@ -35,6 +36,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
         raise CgsimError(f"run {str(run)!r}: {CONFIG} cannot be read: {error}") from error
     if not isinstance(config, dict) or config.get("format") != "cgsim.run" or config.get("version") != 1:
         raise CgsimError(f"run {str(run)!r}: {CONFIG} is not of a cgsim run, version 1")
+    check_config(config, f"run {str(run)!r}: {CONFIG}")
     return config
 
 

@@ -98,6 +98,8 @@ def record_command(
     folder = Path(output).absolute().parent
     if not folder.is_dir():  # told now, not after the evaluation
         raise CgsimError(f"{output}: cannot be written: no folder {str(folder)!r}")
+    if Path(output).is_dir():
+        raise CgsimError(f"{output}: cannot be written: a folder, expected the name of a trace file")
     dataset = load_dataset(data)
     if not 1 <= samples <= len(dataset.test):
         raise CgsimError(f"record: samples must be 1 to {len(dataset.test)} (the test set), got {samples}")

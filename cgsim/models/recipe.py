@@ -88,21 +88,25 @@ class Recipe:
 
 def _coerce(field: dataclasses.Field[Any], value: Any) -> Any:
     kind = str(field.type)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = _is_number(value)
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "int" and number and int(value) == value:
         return int(value)
-    if kind == "float" and number and math.isfinite(value):
+    if kind == "float" and number:
         return float(value)
     if kind == "str" and isinstance(value, str):
         return value
-    if kind.startswith("tuple") and isinstance(value, list | tuple):
+    if kind.startswith("tuple") and isinstance(value, list | tuple) and all(map(_is_number, value)):
         return tuple(float(item) for item in value)
     hint = ""
     if kind == "float" and isinstance(value, str):
         hint = " (YAML reads 1e-4 as text; write 1.0e-4)"
     raise CgsimError(f"recipe: {field.name} must be {kind}, got {value!r}{hint}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def available_recipes() -> list[str]:

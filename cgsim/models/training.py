@@ -24,6 +24,9 @@ from cgsim.models.loading import load_dataset
 from cgsim.models.networks import build_network
 from cgsim.models.recipe import Recipe, load_recipe
 
+MOST_THREADS = 256
+"""Beyond some thousands torch does not start; beyond the cores they only cost time."""
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -70,6 +73,8 @@ def train(
     no longer finite: the last checkpoint then stays.
     """
     if threads is not None:
+        if not 1 <= threads <= MOST_THREADS:
+            raise CgsimError(f"threads: expected 1 to {MOST_THREADS}, got {threads}")
         torch.set_num_threads(threads)
     chosen = load_recipe(recipe, overrides)
     dataset = data if isinstance(data, Dataset) else load_dataset(data)

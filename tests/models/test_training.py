@@ -243,6 +243,60 @@ def test_damaged_and_foreign_runs_are_refused(whole, tmp_path):
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("key", ["method", "recipe", "seed", "distilled", "dataset", "environment"])
+def test_a_configuration_without_a_key_is_refused(whole, tmp_path, key):
+    config = json.loads((whole.run / "config.json").read_text())
+    del config[key]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CgsimError, match=rf"config\.json: {key}: missing, expected "):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        (None, "seed", "x", "seed: expected a whole number, got 'x'"),
+        (None, "dataset", 3, "dataset: expected a section, got 3"),
+        (None, "recipe", [], "recipe: expected a section, got []"),
+        ("dataset", "mean", [float("nan")], "dataset.mean: expected a list of numbers, got [nan]"),
+        ("dataset", "mean", [], "dataset.mean: expected {} values, got []"),
+        ("dataset", "shape", [], "dataset.shape: expected 3 values, got []"),
+        (
+            "dataset",
+            "shape",
+            [True, 2, 3],
+            "dataset.shape: expected a list of whole numbers, got [True, 2, 3]",
+        ),
+        ("dataset", "classes", "ab", "dataset.classes: expected a list of texts, got 'ab'"),
+        ("environment", "threads", -1, "environment.threads: expected a whole number, got -1"),
+    ],
+)
+def test_a_configuration_of_other_values_is_refused(whole, tmp_path, section, key, value, message):
+    config = json.loads((whole.run / "config.json").read_text())
+    channels = config["dataset"]["shape"][0]
+    (config[section] if section else config)[key] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CgsimError) as error:
+        load_model(tmp_path)
+    assert str(error.value) == f"run {str(tmp_path)!r}: config.json: {message.format(channels)}"
+
+
+@pytest.mark.parametrize("values", [{"epochs": math.inf}, {"milestones": ["x"]}, {"milestones": [math.nan]}])
+def test_recipes_of_no_numbers_are_refused(values):
+    with pytest.raises(CgsimError, match=rf"recipe: {next(iter(values))} must be "):
+        training.Recipe(**values)
+
+
+def test_too_many_threads_are_refused(dataset, tmp_path):
+    with pytest.raises(CgsimError, match="threads: expected 1 to 256, got 99999"):
+        training.train(data=dataset, output=tmp_path, threads=99999)
+
+
+def test_a_trace_that_is_a_folder_is_refused_before_the_evaluation(tmp_path):
+    with pytest.raises(CgsimError, match="cannot be written: a folder, expected the name of a trace file"):
+        commands.record_command("nowhere", data="nowhere", output=str(tmp_path))
+
+
 def test_the_commands_from_training_to_trace(dataset, tmp_path, monkeypatch, capsys):
     import cgsim
 
