@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 0.0005
 _STATIC = -1
-_LAYER_KEYS = ("density", "correlation_length", "channel_correlation", "sample_variation")
+_LAYER_KEYS = {
+    "density": (0, 1),
+    "correlation_length": (1e-6, 1e6),
+    "channel_correlation": (0, 1),
+    "sample_variation": (0, 1),
+}
+"""What can be set by layer, and between which numbers."""
 
 
 def synthesize(
@@ -67,6 +73,10 @@ def synthesize(
         zip(_LAYER_KEYS, (density, correlation_length, channel_correlation, sample_variation), strict=True)
     )
     rows = [{**common, **overrides.get(name, {})} for name in names]
+    for key, (low, high) in _LAYER_KEYS.items():
+        for row in rows:
+            if not low <= row[key] <= high:
+                raise CgsimError(f"synth: {key} must lie between {low} and {high}, got {row[key]}")
     columns = [[row[key] for row in rows] for key in _LAYER_KEYS]
     profile = hand_set(columns[0], channel_spread, *columns[1:])
     return transplant(profile, network, out, samples, seed, flop_reduction, command)

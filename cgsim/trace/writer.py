@@ -68,11 +68,13 @@ class TraceWriter:
         self._static: dict[str, NDArray[np.uint8]] = {}
         for name, bits in (static or {}).items():
             self.set_static(name, bits)
+        if self.path.is_dir():  # told now, not when all is written
+            raise CgsimError(f"{path}: cannot be written: a folder, expected the name of a trace file")
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
             self._sink = pa.OSFile(str(self._temporary), "wb")
         except OSError as error:
-            raise CgsimError(f"{path}: cannot be written: {error}") from None
+            raise CgsimError(f"{path}: cannot be written: {_reason(error)}") from None
         self._writer: Any = pq.ParquetWriter(
             self._sink,
             layout.schema(),
@@ -157,7 +159,7 @@ class TraceWriter:
             os.replace(self._temporary, self.path)
         except OSError as error:
             self.abort()
-            raise CgsimError(f"{self.path}: cannot be written: {error}") from None
+            raise CgsimError(f"{self.path}: cannot be written: {_reason(error)}") from None
         except BaseException:
             self.abort()
             raise
@@ -239,7 +241,7 @@ class TraceWriter:
         try:
             self._writer.write_table(table, row_group_size=table.num_rows)
         except OSError as error:
-            raise CgsimError(f"{self.path}: cannot be written: {error}") from None
+            raise CgsimError(f"{self.path}: cannot be written: {_reason(error)}") from None
 
     def _describe(self) -> bytes:
         static = {}
@@ -272,3 +274,8 @@ class TraceWriter:
         if len(text) > layout.MAX_JSON_BYTES:
             raise CgsimError(f"{self.path}: its metadata has {len(text)} bytes, at most 64 MiB fit")
         return text
+
+
+def _reason(error: OSError) -> str:
+    """What the system said, without the name of the temporary file."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -252,8 +252,10 @@ def test_failing_close_leaves_nothing(tools: Any, tmp_path: Path) -> None:
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     metadata = Metadata("tiny", "user")
-    with pytest.raises(CgsimError, match="cannot be written"):
+    with pytest.raises(CgsimError, match=r"missing/x: cannot be written: No such file or directory$"):
         TraceWriter(tmp_path / "missing" / "x", tiny_network(), metadata)
+    with pytest.raises(CgsimError, match=r"cannot be written: a folder, expected the name of a trace file$"):
+        TraceWriter(tmp_path, tiny_network(), metadata)
     with pytest.raises(CgsimError, match="local"):
         TraceWriter("memory://x", tiny_network(), metadata)
     with pytest.raises(CgsimError, match="block_samples"):
