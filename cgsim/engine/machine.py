@@ -15,7 +15,7 @@ class Machine(NamedTuple):
 
     rows: int
     drain: int
-    """Cycles from the last vector's entry to the last result's exit: rows + columns per feed - 2."""
+    """Cycles from the last vector's entry to the last result's exit: rows + columns - 2."""
     serial: int
     """1: a fold starts when the one before it has left the array (`serial`, `scalesim`)."""
     free_groups: int
@@ -48,12 +48,12 @@ class Workload(NamedTuple):
     dilation: tuple[int, int]
 
 
-def machine(hardware: Hardware, column_groups: int) -> Machine:
-    """`hardware` with its columns in `column_groups` feeds (1 for dense execution)."""
+def machine(hardware: Hardware) -> Machine:
+    """`hardware` as the kernels see it."""
     array, gate_unit = hardware.array, hardware.gate_unit
     return Machine(
         rows=array.rows,
-        drain=array.rows + array.cols // column_groups - 2,
+        drain=array.rows + array.cols - 2,
         serial=int(array.pipelining != "overlapped"),
         free_groups=int(gate_unit.group_sync == "tile"),
         scan_bits=gate_unit.scan_bits_per_cycle,

@@ -47,7 +47,7 @@ class Mapped:
         """Choose the tiling; raises CgsimError if not even the smallest tile fits the buffers."""
         layer = operation.layer
         self.memory = dram(hardware)
-        self.machine = machine(hardware, groups)
+        self.machine = machine(hardware)
         self.layout = slots(layer, hardware.array.cols, groups)
         self.work = workload(operation, self.layout, hardware.array.rows)
         widths = self.layout.end - self.layout.first

@@ -85,7 +85,6 @@ def run(
     for operation in todo:
         _refuse_unmodelled(operation.layer)
     gating = hardware.gate_unit.enabled
-    groups = hardware.array.column_groups if gating else 1
     require_fits(todo, hardware)
     raw = {mode: np.zeros((len(chosen), len(todo), RESULTS), np.int64) for mode in MODES}
     mapping: list[dict[str, Any]] = []
@@ -94,17 +93,15 @@ def run(
     for index, operation in enumerate(todo):
         layer = operation.layer
         if not layer.on_array:
-            counts = run_vector(vector_tiles(layer, hardware), machine(hardware, 1), dram(hardware))
+            counts = run_vector(vector_tiles(layer, hardware), machine(hardware), dram(hardware))
             raw["dense"][:, index, :METRICS] = raw["gated"][:, index, :METRICS] = counts
             continue
         dense = mapped(operation.ungated(), hardware, 1)
-        raw["dense"][:, index] = dense.dense()
+        raw["dense"][:, index] = raw["gated"][:, index] = dense.dense()
+        own = dense
         if gating and layer.gate != "none":
-            own = mapped(operation, hardware, groups, _calibration(trace, layer))
+            own = mapped(operation, hardware, hardware.array.column_groups, _calibration(trace, layer))
             replayed[index] = own
-        else:
-            own = mapped(operation.ungated(), hardware, groups)
-            raw["gated"][:, index] = own.dense()
         mapping.append({"layer": layer.name, "mode": "dense", **dense.describe()})
         mapping.append({"layer": layer.name, "mode": "gated", **own.describe()})
 

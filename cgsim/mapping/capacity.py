@@ -20,7 +20,7 @@ def smallest_need(operation: Operation, hardware: Hardware) -> dict[str, float]:
     if not layer.on_array:
         return {"activation_kib": vector_bytes(tiles_of(layer, 1), hardware) / 1024}
     cases = [(operation.ungated().layer, 1)]
-    if hardware.gate_unit.enabled:
+    if hardware.gate_unit.enabled and layer.gate != "none":
         cases.append((layer, hardware.array.column_groups))
     needs = [
         need(

@@ -27,7 +27,7 @@ def test_vector_layer(
     tiles: list[tuple[int, int, int]], double: bool, rate: float, latency: int, lanes: int
 ) -> None:
     target = hardware(double_buffered=double, bytes_per_cycle=rate, latency_cycles=latency, lanes=lanes)
-    result = run_vector(np.array(tiles, np.int64), machine(target, 1), dram(target))
+    result = run_vector(np.array(tiles, np.int64), machine(target), dram(target))
     stepped = run_vector_layer(tiles, target)
     counted = dict(zip(NAMES, result.tolist(), strict=True))
     assert counted == {name: stepped[name] for name in NAMES}

@@ -34,17 +34,18 @@ class Feed:
     Each cycle a PE takes the activation that its left neighbour held and the partial sum that the PE above
     held, and adds the product with its weight. The first activation of a new fold makes it replace its
     weight by the shadow weight; the shadow weights of the next fold are written one row per cycle,
-    skewed like the activations.
+    skewed like the activations. Results pass `delay` more registers on their way out.
     """
 
-    def __init__(self, rows: int, columns: int, overlapped: bool) -> None:
+    def __init__(self, rows: int, columns: int, overlapped: bool, delay: int = 0) -> None:
         """An idle grid without folds."""
-        self.rows, self.columns, self.overlapped = rows, columns, overlapped
+        self.rows, self.columns, self.overlapped, self.delay = rows, columns, overlapped, delay
         self.grid = [[_Pe() for _ in range(columns)] for _ in range(rows)]
         self.folds: list[Fold] = []
         self.starts: list[int] = []  # cycle at which each fold began to stream
         self.loads: list[int] = []  # cycle at which each fold's weights began to be written
-        self.due: list[int] = []  # results of each fold that are still in the grid
+        self.due: list[int] = []  # results of each fold that have not left yet
+        self.leaving: list[tuple[int, int]] = []  # (cycle in which it leaves, fold) of each result on its way
         self.results: dict[tuple[int, int], int] = {}
 
     def append(self, fold: Fold) -> None:
@@ -84,14 +85,19 @@ class Feed:
             for c in range(self.columns):
                 incoming = before[r][c - 1][0] if c else self._entering(cycle, r)
                 above = before[r - 1][c][1] if r else 0
-                self._compute(self.grid[r][c], incoming, above, r, c)
+                self._compute(self.grid[r][c], incoming, above, r, c, cycle)
+        for _, fold in (gone for gone in self.leaving if gone[0] == cycle):
+            self.due[fold] -= 1
+        self.leaving = [result for result in self.leaving if result[0] > cycle]
         for fold, begun in enumerate(self.loads):
             for r in range(self.rows):
                 c = cycle - begun - r
                 if 0 <= c < self.columns:
                     self.grid[r][c].shadow = self.folds[fold].weights[r][c]
 
-    def _compute(self, pe: _Pe, incoming: tuple[int, int, int] | None, above: int, r: int, c: int) -> None:
+    def _compute(
+        self, pe: _Pe, incoming: tuple[int, int, int] | None, above: int, r: int, c: int, cycle: int
+    ) -> None:
         pe.passing = incoming
         if incoming is None:
             return
@@ -102,7 +108,7 @@ class Feed:
         if r == self.rows - 1:
             key = (self.folds[fold].vectors[vector][0], self.folds[fold].channels[c])
             self.results[key] = self.results.get(key, 0) + pe.partial
-            self.due[fold] -= 1
+            self.leaving.append((cycle + self.delay, fold))
 
     def _entering(self, cycle: int, row: int) -> tuple[int, int, int] | None:
         for fold in range(len(self.starts) - 1, -1, -1):

@@ -32,7 +32,8 @@ def run_layer(
     rows, array = hardware.array.rows, hardware.array
     feeds_count = array.column_groups if thresholds is not None else 1
     width = array.cols // feeds_count
-    feeds = [Feed(rows, width, array.pipelining == "overlapped") for _ in range(feeds_count)]
+    overlapped = array.pipelining == "overlapped"
+    feeds = [Feed(rows, width, overlapped, array.cols - width) for _ in range(feeds_count)]
     slots = _slots(layer, width)
     paths = [_paths(layer, channels[0]) for channels in slots]  # (base, conditional) taps of each slot
 

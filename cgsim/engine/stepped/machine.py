@@ -36,7 +36,7 @@ class SteppedMachine:
         self.hardware, self.tiling, self.residuals = hardware, tiling, operation.residuals
         self.program = steps(operation, hardware, tiling, feeds, gates)
         self.rows = hardware.array.rows
-        self.drain = self.rows + hardware.array.cols // feeds - 2
+        self.drain = self.rows + hardware.array.cols - 2
         self.overlapped = hardware.array.pipelining == "overlapped"
         self.together = hardware.gate_unit.group_sync == "fold"
         self.depth = (2 if hardware.buffers.double_buffered else 1) + tiling.interleaved
