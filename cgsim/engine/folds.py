@@ -29,12 +29,8 @@ def gap_after(vectors: int, machine: Machine) -> int:
 def base_run(folds: int, vectors: int, machine: Machine) -> np.ndarray:
     """`folds` folds of `vectors` vectors each, all column groups alike: int64 [RUN_FIELDS]."""
     run = np.zeros(RUN_FIELDS, np.int64)
-    gap = gap_after(vectors, machine)
+    _append(run, folds, vectors, machine)
     run[BUSY] = folds * vectors
-    run[DRAIN] = (folds - 1) * machine.drain if machine.serial else 0
-    run[WEIGHTS] = (folds - 1) * gap - run[DRAIN]
-    run[DURATION] = run[BUSY] + (folds - 1) * gap
-    run[GAP] = gap
     return run
 
 
@@ -62,15 +58,10 @@ def conditional_run(
         if most == 0:
             continue
         mean = -(-total // (end - first))
-        run[DURATION] += run[GAP]
-        _add_gaps(run, run[GAP], 1, machine)
-        gap = gap_after(stream, machine)
-        _add_gaps(run, gap, folds - 1, machine)
-        run[DURATION] += folds * stream + (folds - 1) * gap
+        _append(run, folds, stream, machine)
         run[BUSY] += folds * mean
         run[IMBALANCE] += folds * (most - mean)
         run[GATE] += folds * (stream - most)
-        run[GAP] = gap
     return run
 
 
@@ -86,18 +77,13 @@ def _free_groups(
         own = np.zeros(RUN_FIELDS, np.int64)
         vectors = 0
         for slot in range(group, len(needed), groups):
-            total += folds * needed[slot]
             if needed[slot] == 0:
                 continue
             stream = max(needed[slot], scans[slot])
-            own[DURATION] += own[GAP]
-            _add_gaps(own, own[GAP], 1, machine)
-            gap = gap_after(stream, machine)
-            _add_gaps(own, gap, folds - 1, machine)
-            own[DURATION] += folds * stream + (folds - 1) * gap
+            _append(own, folds, stream, machine)
             own[GATE] += folds * (stream - needed[slot])
-            own[GAP] = gap
             vectors += folds * needed[slot]
+        total += vectors
         ready = max(ready, own[DURATION] + own[GAP])
         if own[DURATION] > run[DURATION]:
             run[:] = own
@@ -109,7 +95,15 @@ def _free_groups(
 
 
 @njit(cache=True, inline="always")
-def _add_gaps(run: np.ndarray, gap: int, times: int, machine: Machine) -> None:
-    drain = min(gap, machine.drain) if machine.serial else 0
-    run[DRAIN] += times * drain
-    run[WEIGHTS] += times * (gap - drain)
+def _append(run: np.ndarray, folds: int, stream: int, machine: Machine) -> None:
+    """Let `folds` folds of `stream` cycles follow what `run` holds, and account for the gaps before them."""
+    gap = gap_after(stream, machine)
+    gaps = run[GAP] + (folds - 1) * gap
+    if machine.serial:
+        drains = (folds - 1 + (run[GAP] > 0)) * machine.drain
+        run[DRAIN] += drains
+        run[WEIGHTS] += gaps - drains
+    else:
+        run[WEIGHTS] += gaps
+    run[DURATION] += folds * stream + gaps
+    run[GAP] = gap

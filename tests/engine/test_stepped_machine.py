@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from cgsim.engine.stepped.machine import SteppedMachine
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.plan import plan
-from cgsim.mapping.tiling import Tiling
+from cgsim.mapping.slots import slots
+from cgsim.mapping.tiling import Tiling, need
 from cgsim.trace.network import Layer
 from cgsim.trace.pack import bytes_to_words, pack_bits
 from tests.conftest import VALIDATE
@@ -78,3 +81,27 @@ def test_pipeline(case: tuple[Operation, Hardware, Tiling, np.ndarray | None]) -
     counted = dict(zip(NAMES, result.tolist(), strict=False))
     assert counted == {name: stepped[name] for name in NAMES}
     assert counted["cycles"] == sum(counted[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
+
+
+@given(cases())
+@settings(max_examples=2000 if VALIDATE else 200, deadline=None)
+def test_what_a_tiling_needs_holds_what_the_machine_loads(
+    case: tuple[Operation, Hardware, Tiling, np.ndarray | None],
+) -> None:
+    """Parts of a buffer x the largest filling that one part ever gets is within `need`."""
+    operation, target, tiling, gates = case
+    layer, groups = operation.layer, target.array.column_groups
+    machine = SteppedMachine(operation, target, tiling, groups, gates)
+    layout = slots(layer, target.array.cols, groups)
+    needed = need(layer, layout, target, tiling, operation.residuals, gates is not None)
+    filled: dict[str, Counter[int]] = {"w": Counter(), "a": Counter()}
+    for i, step in enumerate(machine.program):
+        filled["w"][machine._version("w", i)] += step.weight_bytes
+        filled["a"][machine._version("a", i)] += step.activation_bytes
+    parts = min(machine.depth - tiling.interleaved, len(filled["w"]))
+    assert parts * max(filled["w"].values()) <= needed.weight
+    residual = max(step.residual_bytes for step in machine.program) * min(machine.depth, machine.tiles)
+    parts = min(machine.depth, len(filled["a"]))
+    assert parts * max(filled["a"].values()) + residual <= needed.activation
+    outputs = max(step.outputs for step in machine.program)
+    assert min(machine.depth, machine.tiles) * outputs * 4 <= needed.accumulator

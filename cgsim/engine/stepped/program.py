@@ -14,6 +14,7 @@ from cgsim.mapping.tiling import Tiling
 from cgsim.trace.network import Layer
 
 Cell = tuple[int, int, int]  # input channel, row, column
+Feeds = list[tuple[int, int] | None]  # per feed: vectors needed, cycles to stream them; None: skips
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Step:
     residual_bytes: int
     output_bytes: int
     outputs: int
-    folds: list[list[tuple[int, int] | None]]
+    folds: list[Feeds]
     present: list[int]
 
 
@@ -178,37 +179,23 @@ def _base(
     held: set[Cell],
 ) -> Iterator[Step]:
     layer = operation.layer
-    number, pixel_tile, channel_tile = context
-    pixels, outputs = tiles.pixels[pixel_tile], tiles.outputs(channel_tile)
+    _, pixel_tile, channel_tile = context
+    if not layer.base_reduction:
+        return
     base_channels, _ = tiles.inputs(channel_tile)
     if _whole(layer, tiling, tiles):
         base_channels = set(range(layer.in_shape[0]))
     wanted = {(c, y, x) for c in base_channels for y, x in tiles.patch(pixel_tile)} - held
-    phases = _chunks(layer.base_reduction, hardware, tiling)
-    for position, (folds, reduction) in enumerate(phases):
-        loads_weights = tiling.loop_order == "activations_outer" or pixel_tile == 0
-        last = position == len(phases) - 1 and not layer.conditional_reduction
-        size = len(pixels) * len(outputs)
-        held |= wanted
-        stream = [
-            [(len(pixels), len(pixels)) if f < len(fold) else None for f in range(tiles.feeds)]
-            for fold in tiles.channels[channel_tile]
-            for _ in range(folds)
-        ]
-        yield Step(
-            tile=number,
-            pixel_tile=pixel_tile,
-            channel_tile=channel_tile,
-            conditional=False,
-            last=last,
-            weight_bytes=packed(len(outputs) * reduction, layer.weight_bits) if loads_weights else 0,
-            activation_bytes=packed(len(wanted), layer.activation_bits) if position == 0 else 0,
-            residual_bytes=packed(size * operation.residuals, layer.activation_bits) if last else 0,
-            output_bytes=packed(size, layer.activation_bits),
-            outputs=size,
-            folds=stream,
-            present=[sum(item is not None for item in fold) for fold in stream],
-        )
+    held |= wanted
+    loads_weights = tiling.loop_order == "activations_outer" or pixel_tile == 0
+    weights = len(tiles.outputs(channel_tile)) if loads_weights else 0
+    vectors = len(tiles.pixels[pixel_tile])
+    folds: list[Feeds] = [
+        [(vectors, vectors) if f < len(fold) else None for f in range(tiles.feeds)]
+        for fold in tiles.channels[channel_tile]
+    ]
+    chunks = _chunks(layer.base_reduction, hardware, tiling)
+    yield from _phase(operation, tiles, context, False, chunks, weights, len(wanted), folds)
 
 
 def _late(
@@ -224,7 +211,7 @@ def _late(
     layer = operation.layer
     if gates is None or not layer.conditional_reduction:
         return
-    number, pixel_tile, channel_tile = context
+    _, pixel_tile, channel_tile = context
     pixels, outputs = tiles.pixels[pixel_tile], tiles.outputs(channel_tile)
     on_demand = hardware.dma.conditional_fetch == "on_demand"
 
@@ -243,30 +230,47 @@ def _late(
     if tiling.loop_order != "activations_outer":
         asked -= fetched
         fetched |= asked
-    phases = _chunks(layer.conditional_reduction, hardware, tiling)
-    for position, (count, reduction) in enumerate(phases):
-        folds: list[list[tuple[int, int] | None]] = []
-        for fold in tiles.channels[channel_tile]:
-            feeds: list[tuple[int, int] | None] = [None] * tiles.feeds
-            for f, slot in enumerate(fold):
-                needed = sum(any(gate(n, p) for n in slot) for p in pixels)
-                bits = len(pixels) * (1 if layer.gate == "pixel" else len(slot))
-                scan = ceil(bits / hardware.gate_unit.scan_bits_per_cycle)
-                feeds[f] = (needed, max(needed, scan)) if needed else None
-            folds += [feeds] * count
-        last = position == len(phases) - 1
-        size = len(pixels) * len(outputs)
+    folds: list[Feeds] = []
+    for fold in tiles.channels[channel_tile]:
+        feeds: Feeds = [None] * tiles.feeds
+        for f, slot in enumerate(fold):
+            needed = sum(any(gate(n, p) for n in slot) for p in pixels)
+            bits = len(pixels) * (1 if layer.gate == "pixel" else len(slot))
+            scan = ceil(bits / hardware.gate_unit.scan_bits_per_cycle)
+            feeds[f] = (needed, max(needed, scan)) if needed else None
+        folds.append(feeds)
+    chunks = _chunks(layer.conditional_reduction, hardware, tiling)
+    yield from _phase(operation, tiles, context, True, chunks, len(asked), len(wanted), folds)
+
+
+def _phase(
+    operation: Operation,
+    tiles: _Tiles,
+    context: tuple[int, int, int],
+    conditional: bool,
+    chunks: list[tuple[int, int]],
+    channels: int,
+    inputs: int,
+    folds: list[Feeds],
+) -> Iterator[Step]:
+    """One step per chunk: the weights of `channels` channels each, `inputs` values with the first."""
+    layer = operation.layer
+    number, pixel_tile, channel_tile = context
+    size = len(tiles.pixels[pixel_tile]) * len(tiles.outputs(channel_tile))
+    ends_tile = conditional or not layer.conditional_reduction
+    for position, (count, reduction) in enumerate(chunks):
+        last = ends_tile and position == len(chunks) - 1
         yield Step(
             tile=number,
             pixel_tile=pixel_tile,
             channel_tile=channel_tile,
-            conditional=True,
+            conditional=conditional,
             last=last,
-            weight_bytes=packed(len(asked) * reduction, layer.weight_bits),
-            activation_bytes=packed(len(wanted), layer.activation_bits) if position == 0 else 0,
+            weight_bytes=packed(channels * reduction, layer.weight_bits),
+            activation_bytes=packed(inputs, layer.activation_bits) if position == 0 else 0,
             residual_bytes=packed(size * operation.residuals, layer.activation_bits) if last else 0,
             output_bytes=packed(size, layer.activation_bits),
             outputs=size,
-            folds=folds,
+            folds=[feeds for feeds in folds for _ in range(count)],
             present=[len(fold) for fold in tiles.channels[channel_tile] for _ in range(count)],
         )
