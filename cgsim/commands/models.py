@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     train.add_argument(
         "--partitions", type=positive, metavar="P", help="CGNet: base path is 1/P of the inputs"
     )
-    train.add_argument("--limit", type=positive, metavar="N", help="only N of the training images, evenly spread")
+    train.add_argument("--limit", type=positive, metavar="N", help="N training images, evenly spread")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted training")
     record = add_command(
         commands,
