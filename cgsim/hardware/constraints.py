@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from pydantic_core import PydanticCustomError
 
@@ -10,6 +11,17 @@ from pydantic_core import PydanticCustomError
 def expectation(message: str) -> PydanticCustomError:
     """Return the error of a value that breaks a rule; `message` completes "expected ..."."""
     return PydanticCustomError("expected", "{expected}", {"expected": message})
+
+
+IDEAL_OR_COUNT = "'ideal' or an integer from 1 to 1024"
+
+
+def ideal_or_count(value: Any) -> Any:
+    """Validator of a value that is 'ideal' or a count."""
+    counts = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024
+    if value == "ideal" or counts:
+        return value
+    raise expectation(IDEAL_OR_COUNT)
 
 
 class Step:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -20,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 
-from cgsim.hardware.constraints import Step, expectation
+from cgsim.hardware.constraints import IDEAL_OR_COUNT, Step, expectation, ideal_or_count
 from cgsim.hardware.messages import check_key, configuration_error, plain
 
 KIB_STEP = Step(Fraction(1, 1024))
@@ -51,16 +52,14 @@ class Array(Section):
         ge=1,
         le=1024,
         json_schema_extra=_extra("PEs"),
-        description="Rows of PEs; K is cut into slices of this.",
+        description="Rows of PEs.",
     )
     cols: int = Field(
-        ge=1, le=1024, json_schema_extra=_extra("PEs"), description="Columns of PEs; one output channel each."
+        ge=1, le=1024, json_schema_extra=_extra("PEs"), description="Columns of PEs."
     )
-    dataflow: Literal["ws"] = Field(
-        description="What stays in the PEs: `ws` keeps the weights.",
-        json_schema_extra=_extra(
-            not_modelled={"is": "input-stationary", "os": "output-stationary"},
-        ),
+    dataflow: Literal["ws", "is", "os"] = Field(
+        description="What stays in the PEs: `ws` weights (rows: K, columns: output channels), `is` input "
+        "activations (rows: K, columns: pixels), `os` partial sums (rows: pixels, columns: output channels).",
     )
     pipelining: Literal["overlapped", "serial", "scalesim"] = Field(
         description="How folds follow each other. `overlapped`: the next weights are loaded while this fold "
@@ -101,9 +100,9 @@ class GateUnit(Section):
         description="Whether the accelerator has gate logic. Without it nothing is skipped: gated runs are "
         "dense runs.",
     )
-    group_sync: Literal["fold", "tile"] = Field(
-        description="When column groups wait for each other: at every fold, or only at the end of a tile.",
-        json_schema_extra=_extra(not_modelled={"layer": "waiting only at the end of a layer"}),
+    group_sync: Literal["fold", "tile", "layer"] = Field(
+        description="When column groups wait for each other: at every fold, at the end of a phase of a tile, or "
+        "only at the end of a layer.",
     )
     scan_bits_per_cycle: int = Field(
         ge=1,
@@ -117,6 +116,27 @@ class GateUnit(Section):
         json_schema_extra=_extra("cycles"),
         description="From the last base partial sum to its gate bit.",
     )
+    fifo_depth: int = Field(
+        default=16,
+        ge=1,
+        le=1 << 16,
+        json_schema_extra=_extra("entries"),
+        description="Needed vectors that the index queue of a column group holds between scanner and array.",
+    )
+    activation_banks: Annotated[int | str, BeforeValidator(ideal_or_count)] = Field(
+        default="ideal",
+        json_schema_extra={**_extra("banks"), "expected": IDEAL_OR_COUNT},
+        description="Banks of the activation buffer that the feeds of the column groups read, one word per bank and "
+        "cycle; a conflict stalls the later group. `ideal`: no conflicts. A number needs `group_sync` `fold` or "
+        "`tile`.",
+    )
+
+    @field_validator("activation_banks")
+    @classmethod
+    def _banks_need_meetings(cls, value: int | str, info: ValidationInfo) -> int | str:
+        if value != "ideal" and info.data.get("group_sync") == "layer":
+            raise expectation("'ideal' where gate_unit.group_sync is 'layer'")
+        return value
 
 
 class VectorUnit(Section):
@@ -195,6 +215,28 @@ class Dram(Section):
     )
 
 
+class MappingOptions(Section):
+    """Choices of the compiler that the machine itself leaves open."""
+
+    batch: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        json_schema_extra=_extra("samples"),
+        description="Samples that share folds: a layer is executed for all of them before the next.",
+    )
+    pixel_order: Literal["raster", "block"] = Field(
+        default="raster",
+        description="How `is` assigns pixels to columns: row by row, or in spatially compact blocks of a column "
+        "group's width.",
+    )
+    channel_order: Literal["natural", "clustered"] = Field(
+        default="natural",
+        description="How output channels are assigned to columns. `clustered`: channels that gate together share "
+        "a column group, learned from the first half of the trace's samples.",
+    )
+
+
 class Hardware(Section):
     """One accelerator. Immutable; `override` returns a changed copy.
 
@@ -223,6 +265,7 @@ class Hardware(Section):
     buffers: Buffers
     dma: Dma
     dram: Dram
+    mapping: MappingOptions = MappingOptions()
 
     @property
     def cycle_ns(self) -> float:
