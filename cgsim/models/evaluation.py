@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models import registry
 from cgsim.models.data import ImageSet
-from cgsim.trace.macs import flop_reduction_of, gate_count
-from cgsim.trace.network import Network
+from cgsim.trace.macs import flop_reduction, gate_count, network_macs, parts
+from cgsim.trace.network import Layer, Network
+from cgsim.trace.pack import pack_bits
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     correct, loss = 0, 0.0
+    executed = 0
     on: dict[str, int] = {}
     try:
         with GateTap(model) as tap:
@@ -119,12 +122,26 @@ def evaluate(
                 logits = model(x.contiguous(memory_format=torch.channels_last))
                 correct += int((logits.argmax(1) == labels).sum())
                 loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-                for name, gates in tap.gates.items():
-                    times = len(x) if network.by_name[name].gate == "static" else 1
-                    on[name] = on.get(name, 0) + int(gates.sum()) * times
+                counts = {name: _count(network.by_name[name], gates) for name, gates in tap.gates.items()}
+                for name, found in counts.items():
+                    on[name] = on.get(name, 0) + int(np.broadcast_to(found, (len(x), found.shape[1])).sum())
+                macs = network_macs(network, len(x), counts, partial(_channel_gates, tap.gates))
+                executed += sum(int(found.sum()) for found in macs.values())
     finally:
         model.train(was_training)
     samples = len(data)
     density = {name: count / (samples * gate_count(network.by_name[name])) for name, count in on.items()}
-    reduction = flop_reduction_of(network, on, samples) or math.inf
+    reduction = flop_reduction(network, executed, samples) or math.inf
     return Evaluation(correct / samples, loss / samples, reduction, density)
+
+
+def _count(layer: Layer, gates: Tensor) -> np.ndarray:
+    """Gates that are on in each part of a layer's channels, int64 [B, P], of static gates [1, P]."""
+    lead = 1 if layer.gate == "static" else len(gates)
+    return np.asarray(gates.reshape(lead, parts(layer), -1).sum(dim=2).cpu().numpy())
+
+
+def _channel_gates(gates: dict[str, Tensor], name: str) -> np.ndarray:
+    """Packed gates of a layer with `channel` gates, uint8 [B, bytes], or `static` ones, [1, bytes]."""
+    found = gates[name].cpu().numpy()
+    return pack_bits(found.reshape(1 if found.ndim == 1 else len(found), -1))

@@ -30,6 +30,9 @@ class Layer:
     `base_groups` b: the output channels fall into b equal groups in order, and group i takes input
     channels [i * base_channels, (i + 1) * base_channels) as its base (CGNet's channel grouping). With
     b = 1 the base is the first `base_channels` inputs.
+
+    `producers` names the layers, or the network's input, whose results are read. Empty: the layer reads an
+    input of its own, which nothing in the network makes (a list of unconnected layers).
     """
 
     name: str
@@ -198,11 +201,11 @@ class Network:
             layer.check()
             if layer.name in shapes or layer.name == INPUT:
                 raise CgsimError(f"layer {layer.name!r}: the name is taken")
-            wanted = 2 if layer.operator == "add" else 1
-            if len(layer.producers) < wanted or (layer.operator != "add" and len(layer.producers) > 1):
+            adds = layer.operator == "add"
+            if len(layer.producers) < 2 if adds else len(layer.producers) > 1:
                 raise CgsimError(
-                    f"layer {layer.name!r}: {layer.operator} takes {wanted}"
-                    f"{' or more' if wanted == 2 else ''} producers, got {list(layer.producers)}"
+                    f"layer {layer.name!r}: {layer.operator} takes "
+                    f"{'2 or more' if adds else 'at most 1'} producers, got {list(layer.producers)}"
                 )
             for producer in layer.producers:
                 if producer == INPUT:
@@ -226,6 +229,28 @@ class Network:
         """Layers by name."""
         return {layer.name: layer for layer in self.layers}
 
+    @cached_property
+    def channel_sources(self) -> dict[str, tuple[str, ...]]:
+        """Per layer (and INPUT) the layers whose gates decide which of its output channels are on.
+
+        An output channel is off, zero for everybody who reads it, where the gates of all of them switch it
+        off; with no such layer every channel is always on. Layers with `channel` or `static` gates switch
+        their own; pooling passes on what it reads, and a sum is off only where all its operands are.
+        """
+        found: dict[str, tuple[str, ...]] = {INPUT: ()}
+        for layer in self.layers:
+            if layer.gate in ("channel", "static"):
+                found[layer.name] = (layer.name,)
+            elif layer.operator in ("pool", "global_pool", "add"):
+                found[layer.name] = _united([found[name] for name in layer.producers])
+            else:
+                found[layer.name] = ()
+        return found
+
+    def input_sources(self, layer: Layer) -> tuple[str, ...]:
+        """The layers whose gates decide which of the inputs of `layer` are on, as in `channel_sources`."""
+        return _united([self.channel_sources[name] for name in layer.producers])
+
     @property
     def dense_macs(self) -> int:
         """MACs of the ungated network for one sample."""
@@ -243,6 +268,11 @@ class Network:
         if not isinstance(data["name"], str) or not isinstance(data["layers"], list):
             raise CgsimError("network: 'name' must be a string and 'layers' a list")
         return cls(data["name"], tuple(_layer_from_json(item) for item in data["layers"]))
+
+
+def _united(operands: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """The sources of a sum: none if an operand is always on, else those of all operands."""
+    return tuple(dict.fromkeys(name for names in operands for name in names)) if all(operands) else ()
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Layer)}

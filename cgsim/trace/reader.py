@@ -7,7 +7,7 @@ import operator
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
+from cgsim.trace.channels import channels_on, inputs_on
 from cgsim.trace.container import Container, Description
-from cgsim.trace.macs import executed_macs, flop_reduction_of, gate_count
+from cgsim.trace.macs import Tally, flop_reduction, gate_count, tally
 from cgsim.trace.pack import bytes_to_words, count_bits, padding_is_zero, unpack_bits
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cgsim.trace.network import Layer, Network
 
 _CACHED_BLOCKS = 4
+_COUNTED_SAMPLES = 256
+"""Samples that are counted at once: channels are spelled out as a byte each."""
 
 Samples = slice | Sequence[int] | NDArray[np.integer] | None
 
@@ -126,11 +129,33 @@ class Trace:
             return np.zeros(self.n_samples, dtype=np.int64)
         if layer.gate == "static":
             return np.repeat(count_bits(self._static[layer_name][None]), self.n_samples)
-        return self._on_counts[layer_name].copy()
+        return self._tally.on[layer_name].copy()
+
+    def channels_on(self, layer_name: str, samples: Samples = None) -> NDArray[np.bool_]:
+        """Which output channels are on, bool[S, N]: those that are off are zero for everybody who reads them.
+
+        Follows `channel` and `static` gates through pooling and additions (`Network.channel_sources`).
+        """
+        layer, index = self.layer(layer_name), self.positions(samples)
+        return channels_on(self.network, layer, len(index), partial(self.packed, samples=index))
+
+    def inputs_on(self, layer_name: str, samples: Samples = None) -> NDArray[np.bool_] | None:
+        """Which input channels are on, bool[S, Cin]; None if none of them can ever be off.
+
+        A linear layer that reads C channels of H x W pixels has C * H * W inputs, a channel's side by side.
+        """
+        layer, index = self.layer(layer_name), self.positions(samples)
+        return inputs_on(self.network, layer, len(index), partial(self.packed, samples=index))
 
     def gated_macs(self, layer_name: str) -> NDArray[np.int64]:
-        """Executed MACs per sample, gate network included: int64[S] (`macs.executed_macs`)."""
-        return executed_macs(self.layer(layer_name), self.on_counts(layer_name))
+        """Executed MACs per sample, gate network included, int64[S]: those of inputs that are on.
+
+        The first call for a layer that has gates, or reads channels that may be off, reads all blocks.
+        """
+        layer = self.layer(layer_name)
+        if layer.gate == "none" and not self.network.input_sources(layer):
+            return np.full(self.n_samples, layer.dense_macs + layer.gate_network_macs)
+        return self._tally.macs[layer_name].copy()
 
     def density(self, layer_name: str) -> NDArray[np.float64]:
         """Share of gates that are on, per sample: float64[S] (1 for layers without gates)."""
@@ -144,17 +169,20 @@ class Trace:
 
         None where nothing is executed at all.
         """
-        on = {layer.name: int(self.on_counts(layer.name).sum()) for layer in self.gated_layers}
-        return flop_reduction_of(self.network, on, self.n_samples)
+        executed = sum(int(self.gated_macs(layer.name).sum()) for layer in self.network.layers)
+        return flop_reduction(self.network, executed, self.n_samples)
 
     @cached_property
-    def _on_counts(self) -> dict[str, NDArray[np.int64]]:
-        """Counts of the layers that have rows; a row group holds all of them, so all are counted at once."""
-        parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in self._row_layers}
-        for block in self.blocks():
-            for name, part in parts.items():
-                part.append(count_bits(self.packed(name, block)))
-        return {name: np.concatenate(part) for name, part in parts.items()}
+    def _tally(self) -> Tally:
+        """Counts of all layers; a row group holds all of them, so all are counted at once."""
+        found = [
+            tally(self.network, block.stop - block.start, partial(self.packed, samples=block))
+            for block in self.blocks(_COUNTED_SAMPLES)
+        ]
+        return Tally(
+            {name: np.concatenate([part.on[name] for part in found]) for name in found[0].on},
+            {name: np.concatenate([part.macs[name] for part in found]) for name in found[0].macs},
+        )
 
     def positions(self, samples: Samples = None) -> NDArray[np.int64]:
         """Positions of the chosen samples (all by default), int64[S]; CgsimError if one is outside."""

@@ -13,8 +13,9 @@ import numpy as np
 import cgsim
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace.gaussian import channel_mixing, gaussian_field, upper_threshold
-from cgsim.trace.macs import flop_reduction_of, gate_count
+from cgsim.trace.macs import expected_macs, flop_reduction, tally
 from cgsim.trace.metadata import Metadata, Sample
+from cgsim.trace.pack import pack_bits
 from cgsim.trace.profile import LayerProfile, Profile, depths, hand_set, shifted
 from cgsim.trace.statistics import grid
 from cgsim.trace.writer import TraceWriter
@@ -190,23 +191,16 @@ class _Generator:
 
     def find_shift(self, target: float) -> float:
         """The shift of log-odds that gives the target: bisection on expected MACs, then on real ones."""
-        everything = {layer.name: 0 for layer in (*self.sampled, *self.static)}
-        least, most = (
-            self._reduction({name: value * gate_count(self.network.by_name[name]) for name in everything})
-            for value in (1, 0)
-        )
+        least, most = (self._reduction(dict.fromkeys(self.densities, share)) for share in (1.0, 0.0))
         if not least < target < most:
             raise CgsimError(
                 f"synth: a FLOP reduction of {target} is out of reach for {self.network.name}: "
                 f"{least:.4g} with all gates on, {most:.4g} with all gates off"
             )
-        shift = self._bisect(lambda value: self._reduction(self._expected(value)), target, -30, 30, 60)
-        slope = (
-            math.log(self._reduction(self._expected(shift - 0.05)))
-            - math.log(self._reduction(self._expected(shift + 0.05)))
-        ) / 0.1
+        shift = self._bisect(self._expected, target, -30, 30, 60)
+        slope = (math.log(self._expected(shift - 0.05)) - math.log(self._expected(shift + 0.05))) / 0.1
         for _ in range(20):
-            real = self._reduction(self._counted(shift))
+            real = self._counted(shift)
             if abs(real / target - 1) <= _TOLERANCE:
                 return round(shift, 9)
             step = math.log(real / target) / max(slope, 1e-6)
@@ -226,21 +220,22 @@ class _Generator:
                 high = middle
         return (low + high) / 2
 
-    def _expected(self, shift: float) -> dict[str, float]:
-        means = {name: shifted(values, shift).mean() for name, values in self.densities.items()}
-        return {name: mean * gate_count(self.network.by_name[name]) for name, mean in means.items()}
+    def _expected(self, shift: float) -> float:
+        """The FLOP reduction that the densities promise."""
+        return self._reduction({name: shifted(p, shift).mean() for name, p in self.densities.items()})
 
-    def _counted(self, shift: float) -> dict[str, float]:
-        counts: dict[str, float] = {}
-        for layer in self.sampled:
-            on = sum(int(self.bits(layer, sample, shift).sum()) for sample in range(self.samples))
-            counts[layer.name] = on / self.samples
-        for layer in self.static:
-            counts[layer.name] = int(self.bits(layer, _STATIC, shift).sum())
-        return counts
+    def _reduction(self, density: Mapping[str, float]) -> float:
+        return flop_reduction(self.network, expected_macs(self.network, density)) or math.inf
 
-    def _reduction(self, on: Mapping[str, float]) -> float:
-        return flop_reduction_of(self.network, on) or math.inf
+    def _counted(self, shift: float) -> float:
+        """The FLOP reduction of the gates themselves."""
+        executed = 0
+        static = {layer.name: pack_bits(self.bits(layer, _STATIC, shift)) for layer in self.static}
+        for sample in range(self.samples):
+            gates = {layer.name: pack_bits(self.bits(layer, sample, shift))[None] for layer in self.sampled}
+            found = tally(self.network, 1, (static | gates).__getitem__)
+            executed += sum(int(macs[0]) for macs in found.macs.values())
+        return flop_reduction(self.network, executed, self.samples) or math.inf
 
 
 def _notes(profile: Profile) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
-from cgsim.trace.macs import flop_reduction_of
+from cgsim.trace.macs import flop_reduction, tally
 from cgsim.trace.metadata import FORMAT_VERSION, Metadata, Sample
-from cgsim.trace.pack import count_bits, pack_bits, padding_is_zero
+from cgsim.trace.pack import pack_bits, padding_is_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +64,8 @@ class TraceWriter:
         self._ids: set[str] = set()
         self._pending: dict[str, list[NDArray[np.uint8]]] = {layer.name: [] for layer in self._layers}
         self._hashers = {layer.name: layout.layer_hasher() for layer in self._layers}
-        self._on = dict.fromkeys(self._pending, 0)
+        self._executed = 0
+        self._uncounted: list[dict[str, NDArray[np.uint8]]] = []
         self._static: dict[str, NDArray[np.uint8]] = {}
         for name, bits in (static or {}).items():
             self.set_static(name, bits)
@@ -105,8 +106,14 @@ class TraceWriter:
         return len(self._samples)
 
     def set_static(self, name: str, bits: ArrayLike) -> None:
-        """Set the gates of a `static` layer, bool[N] or packed; once, any time before `close`."""
+        """Set the gates of a `static` layer, bool[N] or packed; once, any time before `close`.
+
+        Best before the first sample: until they are known the gates of all samples stay in memory, as the
+        MACs of other layers depend on them.
+        """
         layer = self._layer(name, layout.static_layers(self.network))
+        if name in self._static:
+            raise CgsimError(f"{self.path}: layer {name!r}: its static gates are set already")
         self._static[name] = self._packed(layer, bits, ())[0]
 
     def append(self, sample: Sample, gates: Mapping[str, ArrayLike]) -> None:
@@ -219,9 +226,10 @@ class TraceWriter:
         start = len(self._samples) - count
         gates: list[bytes] = []
         digests: list[bytes] = []
+        self._uncounted.append({name: np.stack(rows) for name, rows in self._pending.items()})
+        self._count()
         for layer in self._layers:
             rows = self._pending[layer.name]
-            self._on[layer.name] += int(count_bits(np.stack(rows)).sum())
             data = [row.tobytes() for row in rows]
             row_digests = [layout.row_digest(start + i, layer.name, row) for i, row in enumerate(data)]
             self._hashers[layer.name].update(b"".join(row_digests))
@@ -243,6 +251,22 @@ class TraceWriter:
         except OSError as error:
             raise CgsimError(f"{self.path}: cannot be written: {_reason(error)}") from None
 
+    def _count(self) -> None:
+        """Add the MACs of what was written, as soon as all static gates are known."""
+        if any(layer.name not in self._static for layer in layout.static_layers(self.network)):
+            return
+        for block in self._uncounted:
+
+            def packed(name: str, block: dict[str, NDArray[np.uint8]] = block) -> NDArray[np.uint8]:
+                if name in self._static:
+                    return self._static[name]
+                *rows, _ = self.network.by_name[name].gate_shape
+                return block[name].reshape(len(block[name]), *rows, -1)
+
+            found = tally(self.network, len(next(iter(block.values()))), packed)
+            self._executed += sum(int(macs.sum()) for macs in found.macs.values())
+        self._uncounted.clear()
+
     def _describe(self) -> bytes:
         static = {}
         checksums = {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
@@ -254,10 +278,13 @@ class TraceWriter:
             hasher = layout.layer_hasher()
             hasher.update(bits)
             checksums[layer.name] = hasher.hexdigest()
-            self._on[layer.name] = int(count_bits(self._static[layer.name][None])[0]) * len(self._samples)
         if not self._samples:
             raise CgsimError(f"{self.path}: a trace needs at least one sample")
-        reduction = flop_reduction_of(self.network, self._on, len(self._samples))
+        self._count()
+        if not self._layers:  # all samples are alike, and none has a row
+            once = tally(self.network, 1, self._static.__getitem__)
+            self._executed = sum(int(macs[0]) for macs in once.macs.values()) * len(self._samples)
+        reduction = flop_reduction(self.network, self._executed, len(self._samples))
         self.metadata = dataclasses.replace(
             self.metadata, flop_reduction=reduction, format_version=FORMAT_VERSION
         )

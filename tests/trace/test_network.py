@@ -12,7 +12,6 @@ import pytest
 
 from cgsim.errors import CgsimError
 from cgsim.trace import Layer, Network, build_network, executed_macs, resnet18_imagenet, tiny_network
-from cgsim.trace.macs import flop_reduction_of, total_executed_macs
 
 
 def test_resnet18_has_the_published_macs() -> None:
@@ -55,7 +54,7 @@ def test_unknown_network_names_the_nearest() -> None:
         ({"gate": "pixels"}, "'a'.*'pixel'"),
         ({"operator": "conv"}, "'a'.*'conv2d'"),
         ({"producers": ("conv",)}, "'a'.*'conv1'"),
-        ({"producers": ()}, "'a'.*producers"),
+        ({"producers": ("conv1", "conv1")}, "'a'.*at most 1 producers"),
         ({"name": "conv1"}, "taken"),
     ],
 )
@@ -90,20 +89,6 @@ def test_executed_macs_by_granularity() -> None:
     assert executed_macs(layer, np.array([0])).tolist() == [layer.dense_macs]
 
 
-def test_macs_of_a_network_are_those_of_its_layers() -> None:
-    network = tiny_network()
-    on = {"a": 100, "b": 40}
-    total = 2 * sum(layer.dense_macs for layer in network.layers if layer.gate == "none")
-    for name, count in on.items():
-        layer = network.by_name[name]
-        base = layer.pixels * layer.out_channels * layer.base_reduction
-        total += 2 * base + count * layer.conditional_reduction
-    assert total_executed_macs(network, on, samples=2) == total
-    assert flop_reduction_of(network, on, samples=2) == 2 * network.dense_macs / total
-    nothing = Network("n", (Layer("x", "conv2d", (3, 4, 4), (2, 4, 4), gate="pixel"),))
-    assert flop_reduction_of(nothing, {}) is None
-
-
 def test_importing_networks_loads_no_libraries() -> None:
     code = (
         "import sys, cgsim.trace.network, cgsim.trace.networks\n"
@@ -111,3 +96,14 @@ def test_importing_networks_loads_no_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_layers_may_be_unconnected() -> None:
+    """A layer without producers reads an input of its own, of any shape."""
+    shapes: list[tuple[int, int, int]] = [(3, 8, 8), (5, 4, 4), (3, 8, 8)]
+    layers = [Layer(f"{i}", "conv2d", shape, shape, producers=()) for i, shape in enumerate(shapes)]
+    layers.append(Layer("reader", "conv2d", (5, 4, 4), (2, 4, 4), producers=("1",)))
+    network = Network("list", tuple(layers))
+    assert Network.from_json(network.to_json()) == network
+    with pytest.raises(CgsimError, match=r"'sum': add takes 2 or more producers"):
+        Network("list", (*layers, Layer("sum", "add", (3, 8, 8), (3, 8, 8), producers=())))
