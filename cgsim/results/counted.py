@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsim.engine.columns import COLUMNS
-from cgsim.results import derive
+from cgsim.results import derive, naming
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,11 @@ class CountedRun:
         return int(array["rows"]) * int(array["cols"])
 
     @property
+    def batch(self) -> int:
+        """Samples that ran together; their cycles and bytes are shared out over the rows of all of them."""
+        return naming.batch_of(self.provenance["hardware"])
+
+    @property
     def samples(self) -> int:
         """Number of samples simulated."""
         return len(self._counted["sample"]) // self._layers
@@ -90,4 +95,5 @@ class CountedRun:
             self.processing_elements,
             float(self.provenance["hardware"]["clock_mhz"]),
             self.provenance["trace"]["metadata"],
+            self.batch,
         )

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from cgsim.engine.columns import MODES, PHASES, STALLS
 from cgsim.errors import CgsimError
-from cgsim.results import labels, style
+from cgsim.results import labels, naming, style
 from cgsim.results.sweep_plots import speedup_vs_array
 from cgsim.results.tables import compact, shorten
 
@@ -39,6 +39,7 @@ STALL_COLOURS = {
     "weight_load": style.VERMILLION,
     "store": style.YELLOW,
     "gate_unit": style.PURPLE,
+    "bank_conflict": style.GREEN,
     "group_imbalance": style.SKY,
 }
 STALL_HATCH = "/////"
@@ -138,7 +139,7 @@ def cycles(run: CountedRun, path: PathLike | None = None) -> Figure:
             start[mode] += part
             used += total[f"{mode}_{column}_cycles"]
         if used > 0.001 * (total["dense_cycles"] + total["gated_cycles"]):
-            label = column.replace("_", " ")
+            label = naming.shown(column, run.provenance["hardware"])
             shown.append(Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label, linewidth=0))
     longest = max(start["dense"].max(), start["gated"].max())
     for mode, shift in zip(MODES, (-0.2, 0.2), strict=True):

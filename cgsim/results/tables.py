@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsim.engine.columns import PHASES, STALLS
 from cgsim.errors import CgsimError
+from cgsim.results.naming import batch_of, shown
 
 if TYPE_CHECKING:
     from cgsim.results.counted import CountedRun
@@ -81,7 +82,7 @@ def run_table(run: CountedRun, width: int = 80) -> str:
     total = run.summary()
     lines = [*_origin(run, width), ""]
     lines += _layer_lines(run, total, width)
-    lines += ["", *_latency_lines(total), "", *_where(total, width)]
+    lines += ["", *_latency_lines(total), "", *_where(run, total, width)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -89,13 +90,21 @@ def describe_hardware(hardware: Mapping[str, Any]) -> str:
     """Return one line on an accelerator: array, column groups, clock, memory."""
     array, dram = hardware["array"], hardware["dram"]
     groups = array["column_groups"]
-    return (
-        f"{array['rows']} x {array['cols']} {array['dataflow']} array, {array['pipelining']}, "
-        f"{groups} column group{'s' if groups != 1 else ''}, {hardware['clock_mhz']:g} MHz, "
-        f"{dram['standard']} DRAM {dram['bytes_per_cycle']:g} B/cycle"
-        if "bytes_per_cycle" in dram
-        else f"{array['rows']} x {array['cols']} {array['dataflow']} array, {hardware['clock_mhz']:g} MHz"
-    )
+    told = [
+        f"{array['rows']} x {array['cols']} {array['dataflow']} array",
+        str(array["pipelining"]),
+        f"{groups} column group{'s' if groups != 1 else ''}",
+    ]
+    mapping = hardware.get("mapping", {})
+    if batch_of(hardware) > 1:
+        told.append(f"batch {batch_of(hardware)}")
+    told += [
+        f"{mapping[key]} {key.removesuffix('_order')} order"
+        for key, usual in (("pixel_order", "raster"), ("channel_order", "natural"))
+        if mapping.get(key, usual) != usual
+    ]
+    told += [f"{hardware['clock_mhz']:g} MHz", f"{dram['standard']} DRAM {dram['bytes_per_cycle']:g} B/cycle"]
+    return ", ".join(told)
 
 
 def _origin(run: CountedRun, width: int) -> list[str]:
@@ -189,15 +198,14 @@ def _significant(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def _where(total: Mapping[str, Any], width: int) -> list[str]:
+def _where(run: CountedRun, total: Mapping[str, Any], width: int) -> list[str]:
+    hardware = run.provenance["hardware"]
     lines = []
     for mode in ("gated", "dense"):
-        parts = {name: total[f"{mode}_{name}_cycles"] for name in PHASES}
-        parts |= {f"{name} stall": total[f"{mode}_{name}_stall_cycles"] for name in STALLS}
+        parts = {shown(name, hardware): total[f"{mode}_{name}_cycles"] for name in PHASES}
+        parts |= {f"{shown(name, hardware)} stall": total[f"{mode}_{name}_stall_cycles"] for name in STALLS}
         cycles = total[f"{mode}_cycles"]
         shares = sorted(parts.items(), key=lambda item: -item[1])
-        told = [
-            f"{name.replace('_', ' ')} {percent(n / cycles)}" for name, n in shares if n >= 0.005 * cycles > 0
-        ]
+        told = [f"{name} {percent(n / cycles)}" for name, n in shares if n >= 0.005 * cycles > 0]
         lines += _wrap(f"{mode} cycles: {', '.join(told)}", width, indent=14)
     return lines

@@ -114,3 +114,35 @@ def test_no_samples_are_refused(columns):
 def test_fixture_has_every_column(columns):
     assert list(columns()) == [column.name for column in COLUMNS]
     assert list(columns()["layer"][: len(RESNET20)]) == RESNET20
+
+
+def test_a_sample_of_a_batch_waits_for_all_of_it(columns, make_run):
+    data = columns(["a", "b"], 5)
+    hardware = PROVENANCE["hardware"] | {"mapping": {"batch": 2}}
+    run, alone = make_run(data, hardware=hardware), make_run(data)
+    assert (run.batch, alone.batch) == (2, 1)
+    total, single, samples = run.summary(), alone.summary(), run.by_sample()
+    shares = {mode: samples[f"{mode}_cycles"] for mode in MODES}
+    whole = {}
+    for mode in MODES:
+        a, b, c, d, e = shares[mode].tolist()
+        whole[mode] = np.array([a + b, a + b, c + d, c + d, e])  # the last batch has one sample
+        latency = whole[mode] / 800e3
+        assert total[f"{mode}_latency_ms_mean"] == pytest.approx(latency.mean())
+        assert total[f"{mode}_latency_ms_median"] == pytest.approx(np.median(latency))
+        assert total[f"{mode}_latency_ms_p99"] == pytest.approx(np.percentile(latency, 99))
+        assert total[f"{mode}_latency_ms_max"] == pytest.approx(latency.max())
+        # Throughput knows no latency: five images in the time of all three batches.
+        assert total[f"{mode}_images_per_second"] == pytest.approx(5 * 800e6 / shares[mode].sum())
+        assert total[f"{mode}_images_per_second"] == single[f"{mode}_images_per_second"]
+        assert total[f"{mode}_cycles_per_image"] == shares[mode].mean()
+    assert total["speedup_min"] == (whole["dense"] / whole["gated"]).min()
+    assert total["speedup_max"] == (whole["dense"] / whole["gated"]).max()
+    for name in ("speedup", "flop_reduction", "efficiency", "utilization", "dense_cycles", "gated_macs"):
+        assert total[name] == single[name]
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30), st.integers(1, 40))
+def test_latencies_of_batches(cycles, batch):
+    expected = [sum(cycles[i // batch * batch : i // batch * batch + batch]) for i in range(len(cycles))]
+    assert derive.latency_cycles(np.array(cycles), batch).tolist() == expected

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgsim.engine.columns import PHASES, STALLS
 from cgsim.errors import CgsimError
-from cgsim.results.tables import compact, percent, ratio_text, shorten
-from tests.results.conftest import make_columns
+from cgsim.results.plots import PHASE_COLOURS, STALL_COLOURS
+from cgsim.results.tables import compact, describe_hardware, percent, ratio_text, shorten
+from tests.results.conftest import HARDWARE, make_columns
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,35 @@ def test_total_line_holds_the_totals(run):
 def test_run_prints_itself(run):
     assert str(run) == run.table()
     assert repr(run).startswith("Run('resnet20-cgnet' on 'asic-28nm': 3 images, speedup ")
+
+
+def test_hardware_is_described_in_one_line():
+    assert describe_hardware(HARDWARE) == (
+        "16 x 16 ws array, overlapped, 16 column groups, 800 MHz, ideal DRAM 16 B/cycle"
+    )
+    mapping = {"batch": 4, "pixel_order": "block", "channel_order": "clustered"}
+    told = describe_hardware(HARDWARE | {"mapping": mapping})
+    assert "16 column groups, batch 4, block pixel order, clustered channel order, 800 MHz" in told
+    mapping = {"batch": 1, "pixel_order": "raster", "channel_order": "natural"}
+    assert describe_hardware(HARDWARE | {"mapping": mapping}) == describe_hardware(HARDWARE)
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "name"),
+    [("ws", "load weights"), ("is", "load stationary inputs"), ("os", "load row addresses")],
+)
+def test_what_is_loaded_is_named_by_the_dataflow(make_run, dataflow, name):
+    hardware = HARDWARE | {"array": HARDWARE["array"] | {"dataflow": dataflow}}
+    run = make_run(hardware=hardware)
+    assert f"{name} " in " ".join(run.table().split())
+    legend = run.plot.cycles().legends[0]
+    assert name in {text.get_text() for text in legend.get_texts()}
+
+
+def test_every_stall_is_told_and_drawn_apart(run):
+    assert "bank conflict stall" in " ".join(run.table(200).split())
+    assert "bank conflict stall" in {t.get_text() for t in run.plot.cycles().legends[0].get_texts()}
+    assert set(STALL_COLOURS) == set(STALLS)
+    assert set(PHASE_COLOURS) == set(PHASES)
+    assert len(set(STALL_COLOURS.values())) == len(STALLS)
+    assert len(set(PHASE_COLOURS.values())) == len(PHASES)
