@@ -1,19 +1,26 @@
-"""`cgsim hardware show|check|list`."""
+"""`cgsim hardware show|check|list|import`."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from cgsim.commands.parser import Parser, add_command, add_settings, print_json, single_settings
+from cgsim.commands.parser import (
+    Parser,
+    add_command,
+    add_settings,
+    print_json,
+    print_notes,
+    single_settings,
+)
 
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the commands."""
     parser = commands.add_parser(
         "hardware",
-        help="show, check or list accelerators",
-        description="Show, check or list accelerators (docs/configuration.md).",
+        help="show, check, list or import accelerators",
+        description="Show, check, list or import accelerators (docs/configuration.md).",
         epilog="example:\n  cgsim hardware show asic-28nm",
     )
     group = parser.commands()
@@ -44,6 +51,17 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "List the accelerators that come with cgsim.",
         "cgsim hardware list",
     )
+    imports = add_command(
+        group,
+        "import",
+        run_import,
+        "turn a SCALE-Sim configuration into a hardware file",
+        "Turn a configuration of SCALE-Sim (v1, v2 or v3) into a hardware file. Comments in it say where "
+        "each value comes from, and why some keys have no counterpart (docs/scalesim.md).",
+        "cgsim hardware import scale.cfg -o mine.yaml",
+    )
+    imports.add_argument("file", metavar="FILE", help="configuration file (*.cfg)")
+    imports.add_argument("-o", "--output", metavar="YAML", help="file to write; default: standard output")
 
 
 def run_show(arguments: argparse.Namespace) -> None:
@@ -88,3 +106,29 @@ def run_list(arguments: argparse.Namespace) -> None:
         for text, head in ((describe_hardware(item), item["name"]), (item.get("description") or "", "")):
             lines = textwrap.wrap(text, 79 - width)
             print("\n".join((head if i == 0 else "").ljust(width) + line for i, line in enumerate(lines)))
+
+
+def run_import(arguments: argparse.Namespace) -> None:
+    """Import one configuration; print it, or what is to be told about it."""
+    from cgsim.hardware.scalesim import import_configuration
+
+    imported = import_configuration(arguments.file, arguments.output)
+    if arguments.json:
+        print_json(
+            {
+                "hardware": imported.hardware.to_dict(),
+                "output": arguments.output,
+                "notes": list(imported.notes),
+                "unused": imported.unused,
+            }
+        )
+        return
+    if arguments.output is None:
+        print(imported.text, end="")
+        return
+    from cgsim.results.tables import describe_hardware
+
+    print(f"{arguments.output}: {describe_hardware(imported.hardware.to_dict())}")
+    print_notes(imported.notes)
+    if imported.unused:
+        print_notes([f"keys without a counterpart, and why, are told in {arguments.output}"])

@@ -157,6 +157,12 @@ def print_json(value: Any) -> None:
     print(to_json_text(value))
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    """Print remarks, a paragraph each."""
+    for note in notes:
+        print(textwrap.fill(f"note: {note}", WIDTH - 1, subsequent_indent="  ", break_on_hyphens=False))
+
+
 def told_written(folder: object, names: Sequence[str]) -> str:
     """Say which files now lie in a folder."""
     return textwrap.fill(

@@ -1,4 +1,4 @@
-"""`cgsim trace info|check|stats|synth|subset|merge`."""
+"""`cgsim trace info|check|stats|synth|import|subset|merge`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import argparse
 from typing import Any
 
 from cgsim.commands import text
-from cgsim.commands.parser import Parser, add_command, command_line, natural, positive, print_json
+from cgsim.commands.parser import (
+    Parser,
+    add_command,
+    command_line,
+    natural,
+    positive,
+    print_json,
+    print_notes,
+)
 from cgsim.errors import CgsimError
 
 
@@ -47,6 +55,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     stats.add_argument("trace", metavar="TRACE", help="trace file")
     _add_synth(group)
+    _add_import(group)
     subset = add_command(
         group,
         "subset",
@@ -93,6 +102,32 @@ def _add_synth(group: argparse._SubParsersAction[Parser]) -> None:
     )
     synth.add_argument(
         "--channel-correlation", type=float, metavar="C", help="between channels, 0 to 1 (default 0.1)"
+    )
+
+
+def _add_import(group: argparse._SubParsersAction[Parser]) -> None:
+    parser = add_command(
+        group,
+        "import",
+        run_import,
+        "turn a SCALE-Sim topology into a trace without gates",
+        "Turn a topology file of SCALE-Sim, convolutions or GEMMs, into a dense trace: layers without "
+        "gates, not connected (docs/scalesim.md).",
+        "cgsim trace import resnet18.csv -o resnet18.trace.parquet",
+    )
+    parser.add_argument("file", metavar="FILE", help="topology file (*.csv)")
+    parser.add_argument("-o", "--output", required=True, metavar="TRACE", help="trace to write")
+    parser.add_argument(
+        "--form", choices=("conv", "gemm"), help="of the lines; default: as header and columns say"
+    )
+    parser.add_argument(
+        "--split-depthwise",
+        action="store_true",
+        help="layers with DP in their names become a layer for each channel, as in SCALE-Sim, not "
+        "one depthwise convolution",
+    )
+    parser.add_argument(
+        "--samples", type=positive, default=1, metavar="N", help="equal samples in the trace (default 1)"
     )
 
 
@@ -180,6 +215,38 @@ def run_synth(arguments: argparse.Namespace) -> None:
     else:
         synthesize(network, arguments.output, **given, **common)
     _report(arguments)
+
+
+def run_import(arguments: argparse.Namespace) -> None:
+    """Import a topology."""
+    from cgsim.results.tables import compact
+    from cgsim.trace.scalesim import import_topology
+
+    topology = import_topology(
+        arguments.file,
+        arguments.output,
+        form=arguments.form,
+        split_depthwise=arguments.split_depthwise,
+        samples=arguments.samples,
+        command=command_line(arguments),
+    )
+    network = topology.network
+    if arguments.json:
+        print_json(
+            {
+                "trace": arguments.output,
+                "samples": arguments.samples,
+                "form": topology.form,
+                "layers": len(network.layers),
+                "dense_macs": network.dense_macs,
+                "notes": list(topology.notes),
+            }
+        )
+        return
+    kind = {"conv": "convolution", "gemm": "GEMM"}[topology.form]
+    layers = f"{len(network.layers)} layer{'s' if len(network.layers) > 1 else ''}"
+    print(f"{arguments.output}: {layers} from {kind} form, {compact(network.dense_macs)} MACs, no gates")
+    print_notes(topology.notes)
 
 
 def run_subset(arguments: argparse.Namespace) -> None:

@@ -62,7 +62,16 @@ def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds.
 
     Raises:
-        CgsimError: unreadable, larger than 1 MiB, not UTF-8, or not valid YAML.
+        CgsimError: as of `read_text`, or not valid YAML.
+    """
+    return parse_yaml(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a hardware file, without a byte order mark.
+
+    Raises:
+        CgsimError: unreadable, larger than 1 MiB, or not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -72,7 +81,6 @@ def read_yaml(path: Path) -> Any:
     if len(data) > _MOST_BYTES:
         raise CgsimError(f"{path}: larger than {_MOST_BYTES} bytes, not a hardware file")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CgsimError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    return parse_yaml(text, str(path))

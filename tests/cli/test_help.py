@@ -27,9 +27,9 @@ def test_all_commands_are_there():
     top = {words[0] for words in COMMANDS if words}
     assert top == {"train", "record", "simulate", "sweep", "trace", "hardware"}
     assert {words[1] for words in LEAVES if words[0] == "trace"} == {
-        "info", "check", "stats", "synth", "subset", "merge"
+        "info", "check", "stats", "synth", "import", "subset", "merge"
     }  # fmt: skip
-    assert {words[1] for words in LEAVES if words[0] == "hardware"} == {"show", "check", "list"}
+    assert {words[1] for words in LEAVES if words[0] == "hardware"} == {"show", "check", "list", "import"}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

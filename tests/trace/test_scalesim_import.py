@@ -93,7 +93,7 @@ def test_gemms_written_as_convolutions(read: Any) -> None:
 
 def test_what_files_in_use_look_like(read: Any) -> None:
     text = (
-        "\ufeffLayer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\r\n"
+        "\ufeffLayer, IFMAP Width, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Stride\r\n"
         "\r\n"
         "Conv1     ,224         ,224        ,11           ,11          ,3       ,96        ,4      ,\r\n"
         "\tConv2_dw_0,14,14,3,3,1,1,1,#dw\r"
@@ -163,14 +163,15 @@ def test_dp_means_depthwise(read: Any) -> None:
     [
         ("a,9,9,3,3,4,2", "line 2: column 'Strides' is missing, expected Layer name, IFMAP Height"),
         ("a,9,9,3,3,4,2,x", "line 2: column 'Strides' is missing"),
-        ("a", "line 2: column 'Layer name' is empty"),
+        ("a,9,9,3,3,4,2,# a remark, with a comma", "line 2: column 'Strides': expected an integer"),
+        ("a", "line 2: column 'IFMAP Height' is missing"),
         (",9,9,3,3,4,2,1,", "line 2: column 'Layer name' is empty"),
         ("a,9,9,3,3,4,,1,", "line 2: column 'Num Filter': expected an integer from 1 to 16777216, got ''"),
-        ("a,0,9,3,3,4,2,1,", "line 2: column 'IFMAP Height': expected an integer from 1 to 16777216, got '0'"),
+        ("a,0,9,3,3,4,2,1,", "line 2: column 'IFMAP Height': expected an integer from 1 .* got '0'"),
         ("a,9,9,3,3,4,2,-1,", "line 2: column 'Strides': expected an integer from 1 .* got '-1'"),
         ("a,9,9,3,3,4,2.0,1,", "line 2: column 'Num Filter': expected an integer .* got '2.0'"),
         ("a,9,9,3,3,4,٣,1,", "line 2: column 'Num Filter': expected an integer"),
-        ("a,9,9,3,3,4,2," + "9" * 5000 + ",", r"line 2: column 'Strides': expected an integer .* got '9+'\.\.\.$"),
+        ("a,9,9,3,3,4,2," + "9" * 5000 + ",", r"line 2: column 'Strides': .* got '9+'\.\.\.$"),
         ("a,9,9,3,3,4,20000000,1,", "line 2: column 'Num Filter': expected an integer from 1 to 16777216"),
         ("a,9,9,10,3,4,2,1,", "line 2: column 'Filter Height': expected at most the input's 9 .* got 10"),
         ("a,9,9,3,10,4,2,1,", "line 2: column 'Filter Width': expected at most the input's 9 .* got 10"),
@@ -180,7 +181,7 @@ def test_dp_means_depthwise(read: Any) -> None:
         ("a,9,9,3,3,4,2,1,1,1,", "line 2: 10 columns, expected Layer name"),
         ("a,16777216,16777216,1,1,16777216,1,1,", "line 2: layer 'a': more than .* MACs"),
         ("DP,9,9,3,3,16777216,2,1,", "line 2: layer 'DP': a size is above 16777216"),
-        ('"a,9,9,3,3,4,2,1,', "line 2: column 'Layer name' is empty"),
+        ('"a,9,9,3,3,4,2,1,', "line 2: column 'IFMAP Height' is missing"),
     ],
 )  # fmt: skip
 def test_malformed_lines_are_refused(read: Any, tmp_path: Path, line: str, message: str) -> None:
@@ -200,9 +201,7 @@ def test_malformed_lines_are_refused(read: Any, tmp_path: Path, line: str, messa
     ],
 )
 def test_malformed_gemms_are_refused(read: Any, line: str, message: str) -> None:
-    if line == "a,1,2":  # its last number is taken, so one more has to be missing
-        line = "a,1"
-    with pytest.raises(CgsimError, match=message.replace("'K'", "'N'")):
+    with pytest.raises(CgsimError, match=message):
         read(GEMM + line + "\n")
 
 
@@ -213,7 +212,7 @@ def test_too_many_channels_to_split(read: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", CONV, CONV + "\n\n,,,,\n", b"\xef\xbb\xbf"])
 def test_files_without_layers_are_refused(read: Any, text: str) -> None:
-    with pytest.raises(CgsimError, match="net.csv: no layers, expected a header line"):
+    with pytest.raises(CgsimError, match=r"net\.csv: no layers, expected a header line"):
         read(text)
 
 
