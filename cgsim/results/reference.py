@@ -41,8 +41,8 @@ def reference() -> str:
         "addition that is executed with the convolution before it has no row of its own.\n",
         "With `mapping.batch` above 1, that many consecutive samples (fewer in the last batch) run together\n"
         "and share folds. Cycles and bytes of a batch are then shared out over the rows of its samples as\n"
-        "whole numbers, so that every sum stays exact; MACs and density stay those of each sample. A sample's\n"
-        "*latency* is the time of its whole batch.\n",
+        "whole numbers, so that every sum stays exact; MACs and density stay those of each sample. A\n"
+        "sample's *latency* is the time of its whole batch.\n",
         "## Derived from them\n",
         "In a summary these are ratios of the totals, not means of ratios. A ratio that does not exist (a\n"
         "layer without MACs has no FLOP reduction) is NaN in Parquet and null in JSON.\n",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cgsim.trace.networks import NETWORKS as NETWORKS
     from cgsim.trace.networks import build_network as build_network
     from cgsim.trace.networks import resnet18_imagenet as resnet18_imagenet
+    from cgsim.trace.networks import resnet20_cifar as resnet20_cifar
     from cgsim.trace.networks import tiny_network as tiny_network
     from cgsim.trace.pack import bytes_to_words as bytes_to_words
     from cgsim.trace.pack import count_bits as count_bits
@@ -50,7 +51,7 @@ _MODULES = {
     "macs": ("executed_macs",),
     "metadata": ("FORMAT_VERSION", "METHODS", "Metadata", "Sample"),
     "network": ("INPUT", "Layer", "Network"),
-    "networks": ("NETWORKS", "build_network", "resnet18_imagenet", "tiny_network"),
+    "networks": ("NETWORKS", "build_network", "resnet18_imagenet", "resnet20_cifar", "tiny_network"),
     "pack": ("bytes_to_words", "count_bits", "pack_bits", "unpack_bits", "words_to_bits"),
     "profile": ("LayerProfile", "Profile", "fit"),
     "reader": ("Trace", "load_trace"),

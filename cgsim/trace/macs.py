@@ -135,18 +135,20 @@ def flop_reduction(network: Network, executed: float, samples: int = 1) -> float
     return network.dense_macs * samples / executed if executed else None
 
 
-def expected_macs(network: Network, density: Mapping[str, float]) -> float:
+def expected_macs(
+    network: Network, density: Mapping[str, float], same: Mapping[str, str] | None = None
+) -> float:
     """Expected MACs of one sample, gate networks included, if gates were independent between layers.
 
     `density` is the share of gates that are on by layer (1 for layers that it does not name). Exact where
-    it is 0 or 1 throughout.
+    it is 0 or 1 throughout. Layers that `same` maps to one name have the same gates.
     """
     total = 0.0
     for layer in network.layers:
-        off = 1.0
-        for name in network.input_sources(layer):
+        off, sources = 1.0, network.input_sources(layer)
+        for name in {(same or {}).get(name, name) for name in sources}:
             off *= 1 - density.get(name, 1.0)
-        read = 1 - off if network.input_sources(layer) else 1.0
+        read = 1 - off if sources else 1.0
         base = layer.base_reduction / layer.reduction if layer.gate in ("activation", "pixel") else 0.0
         share = base + (1 - base) * density.get(layer.name, 1.0)
         total += layer.dense_macs * share * read + layer.gate_network_macs

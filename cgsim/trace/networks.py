@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.trace.network import INPUT, Granularity, Layer, Network
+from cgsim.trace.network import GRANULARITIES, INPUT, Granularity, Layer, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ class Builder:
         padding: int | None = None,
         gate: Granularity = "none",
         p: int = 0,
+        gate_network_macs: int = 0,
     ) -> str:
         """A convolution; p > 0 splits its input channels for CGNet with p base groups."""
         shape = self._shapes[producer]
@@ -45,6 +46,7 @@ class Builder:
             gate=gate if not p else "activation",
             base_channels=shape[0] // p if p else 0,
             base_groups=p or 1,
+            gate_network_macs=gate_network_macs,
         )
         return self._append(layer)
 
@@ -70,6 +72,10 @@ class Builder:
         shape = self._shapes[producer]
         return self._append(Layer(name, "linear", shape, (features, 1, 1), producers=(producer,)))
 
+    def channels(self, name: str) -> int:
+        """Channels of the result of a layer, or of the input."""
+        return self._shapes[name][0]
+
     def network(self, name: str) -> Network:
         """The checked network."""
         return Network(name, tuple(self.layers))
@@ -80,28 +86,65 @@ class Builder:
         return layer.name
 
 
-def resnet18_imagenet(gated: bool = True, p: int = 4) -> Network:
+def resnet18_imagenet(gated: bool = True, p: int = 4, gate: Granularity = "activation") -> Network:
     """ResNet-18 (He et al., CVPR 2016) at 3 x 224 x 224: 1,814,073,344 dense MACs.
 
-    Every 3 x 3 convolution inside the blocks carries CGNet gates with a base of 1/p in p groups (unless
-    `gated` is false); the first convolution, the 1 x 1 shortcuts and the classifier do not.
+    The convolutions of its blocks carry gates as `residual_block` says (none unless `gated`); the first one
+    only `static` ones, the classifier never.
     """
-    split = p if gated else 0
+    kind: Granularity = gate if gated else "none"
     make = Builder((3, 224, 224))
-    x = make.conv("conv1", INPUT, 64, kernel=7, stride=2)
+    x = make.conv("conv1", INPUT, 64, kernel=7, stride=2, gate=_only_static(kind))
     x = make.pool("maxpool", x, kernel=3, stride=2, padding=1)
     for stage, channels in enumerate((64, 128, 256, 512), start=1):
         for block in range(2):
             stride = 2 if stage > 1 and block == 0 else 1
-            name = f"layer{stage}.{block}"
-            y = make.conv(f"{name}.conv1", x, channels, stride=stride, p=split)
-            y = make.conv(f"{name}.conv2", y, channels, p=split)
-            if stride != 1:
-                x = make.conv(f"{name}.shortcut", x, channels, kernel=1, stride=stride)
-            x = make.add(f"{name}.add", (y, x))
+            x = residual_block(make, f"layer{stage}.{block}", x, channels, stride, kind, p)
     x = make.global_pool("global_pool", x)
     make.linear("fc", x, 1000)
     return make.network("resnet18")
+
+
+def resnet20_cifar(gated: bool = True, p: int = 4, gate: Granularity = "activation") -> Network:
+    """ResNet-20 (He et al., CVPR 2016, section 4.2) at 3 x 32 x 32, with 1 x 1 convolutions as shortcuts.
+
+    Gates as in `resnet18_imagenet`.
+    """
+    kind: Granularity = gate if gated else "none"
+    make = Builder((3, 32, 32))
+    x = make.conv("conv1", INPUT, 16, gate=_only_static(kind))
+    for stage, channels in enumerate((16, 32, 64), start=1):
+        for block in range(3):
+            stride = 2 if stage > 1 and block == 0 else 1
+            x = residual_block(make, f"layer{stage}.{block}", x, channels, stride, kind, p)
+    x = make.global_pool("pool", x)
+    make.linear("fc", x, 10)
+    return make.network("resnet20")
+
+
+def residual_block(
+    make: Builder, name: str, x: str, channels: int, stride: int, gate: Granularity, p: int = 4
+) -> str:
+    """Append a residual block of two 3 x 3 convolutions and return the name of its addition.
+
+    `activation`: both are split, base 1/p in p groups (CGNet); `pixel`: both have a mask; `channel`: the
+    first has gates, decided by a small network on the block's input (Batch-Shaping: pooling, a linear layer
+    to 16 features, one to the channels), and the second reads them; `static`: all convolutions, the
+    shortcut's too, are pruned (Gate Decorator).
+    """
+    split = p if gate == "activation" else 0
+    inputs = make.channels(x)
+    macs = inputs * 16 + 16 * channels if gate == "channel" else 0
+    second: Granularity = "none" if gate == "channel" else gate
+    y = make.conv(f"{name}.conv1", x, channels, stride=stride, gate=gate, p=split, gate_network_macs=macs)
+    y = make.conv(f"{name}.conv2", y, channels, gate=second, p=split)
+    if stride != 1 or inputs != channels:
+        x = make.conv(f"{name}.shortcut", x, channels, kernel=1, stride=stride, gate=_only_static(gate))
+    return make.add(f"{name}.add", (y, x))
+
+
+def _only_static(gate: Granularity) -> Granularity:
+    return "static" if gate == "static" else "none"
 
 
 def tiny_network(
@@ -123,15 +166,21 @@ def tiny_network(
     return make.network("tiny")
 
 
-NETWORKS: dict[str, Callable[[], Network]] = {"resnet18": resnet18_imagenet, "tiny": tiny_network}
-"""Networks that `cgsim trace synth --network` knows by name."""
+NETWORKS: dict[str, Callable[..., Network]] = {
+    "resnet18": resnet18_imagenet,
+    "resnet20": resnet20_cifar,
+    "tiny": tiny_network,
+}
+"""Networks that `cgsim trace synth` knows by name; each takes the granularity of its gates as `gate`."""
 
 
-def build_network(name: str) -> Network:
-    """The network of that name in `NETWORKS`; CgsimError with the nearest name otherwise."""
+def build_network(name: str, gate: str = "activation") -> Network:
+    """The network of that name in `NETWORKS`, its gates of that granularity; CgsimError if there is none."""
     if name not in NETWORKS:
         raise CgsimError(f"network {name!r} is not known{nearest(name, NETWORKS)}")
-    return NETWORKS[name]()
+    if gate not in GRANULARITIES:
+        raise CgsimError(f"network {name!r}: gate {gate!r} is not known{nearest(gate, GRANULARITIES)}")
+    return NETWORKS[name](gate=gate)
 
 
 def _sizes(shape: tuple[int, int, int], kernel: int, stride: int, padding: int) -> tuple[int, int]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cgsim.trace.network import Layer, Network
 
 _TOLERANCE = 0.0005
+_COARSE = 0.02
+"""How far a FLOP reduction may be off where whole channels, or few pixels, allow no better."""
 _STATIC = -1
 _LAYER_KEYS = {
     "density": (0, 1),
@@ -59,7 +61,8 @@ def synthesize(
     `channel_correlation`: of the underlying Gaussian fields between channels, at the same pixel;
     `sample_variation`: share of the variance that varies per sample; `channel_spread`: standard deviation
     of the channels' log-odds. `layers` overrides the first four by layer name. With `flop_reduction` all
-    densities are shifted until the network has it (within 0.05 %). Raises CgsimError.
+    densities are shifted until the network has it (within 0.05 %, or as near as whole channels allow).
+    `static` layers whose channels are added up share their gates. Raises CgsimError.
     """
     gated = _gated(network)
     overrides = dict(layers or {})
@@ -96,7 +99,8 @@ def transplant(
 
     Layers take the profile of their relative depth among the gated layers. With `flop_reduction` the
     log-odds of all densities are shifted by one number until dense over executed MACs hits it within
-    0.05 %. The same arguments give the same gates. Raises CgsimError if that cannot be reached.
+    0.05 % (2 % where whole channels allow no better). The same arguments give the same gates. Raises
+    CgsimError if that cannot be reached.
     """
     if samples < 1:
         raise CgsimError(f"synth: samples must be 1 or more, got {samples}")
@@ -139,6 +143,7 @@ class _Generator:
         self.sampled = [layer for layer in gated if layer.gate != "static"]
         self.static = [layer for layer in gated if layer.gate == "static"]
         self.index = {layer.name: i for i, layer in enumerate(gated)}
+        self.tied = tied(network)
         self.profiles: dict[str, LayerProfile] = {}
         self.densities: dict[str, NDArray[np.float64]] = {}
         self.roots: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
@@ -155,6 +160,7 @@ class _Generator:
             )
             order = np.random.default_rng([seed, 1, self.index[layer.name]]).permutation(channels)
             self.densities[layer.name] = np.array(found.densities)[order]
+        self.densities |= {name: self.densities[first] for name, first in self.tied.items()}
         shared = self._levels(0) * math.sqrt(profile.layer_correlation)
         alone = math.sqrt(1 - profile.layer_correlation)
         self.levels = {name: shared + alone * self._levels(1 + i) for name, i in self.index.items()}
@@ -170,6 +176,7 @@ class _Generator:
 
     def bits(self, layer: Layer, sample: int, shift: float) -> NDArray[np.bool_]:
         """Gates of one sample as bool of the layer's `gate_shape`."""
+        layer = self.network.by_name[self.tied.get(layer.name, layer.name)]
         shape, profile = grid(layer), self.profiles[layer.name]
         offset_root, field_root = self.roots[layer.name]
         rng = np.random.default_rng([self.seed, 2, sample + 1, self.index[layer.name]])
@@ -199,15 +206,33 @@ class _Generator:
             )
         shift = self._bisect(self._expected, target, -30, 30, 60)
         slope = (math.log(self._expected(shift - 0.05)) - math.log(self._expected(shift + 0.05))) / 0.1
+        found: dict[float, float] = {}
         for _ in range(20):
-            real = self._counted(shift)
+            found[shift] = real = self._counted(shift)
             if abs(real / target - 1) <= _TOLERANCE:
                 return round(shift, 9)
             step = math.log(real / target) / max(slope, 1e-6)
             shift = round(shift + max(-2.0, min(2.0, step)), 9)
+        return self._nearest(found, target)
+
+    def _nearest(self, found: dict[float, float], target: float) -> float:
+        """The shift that comes nearest, from shifts that were tried: gates come and go one by one.
+
+        A gate of a channel or a pixel can be a large step, so that none may be within the tolerance.
+        """
+        for _ in range(25):
+            below = [shift for shift, real in found.items() if real > target]
+            above = [shift for shift, real in found.items() if real <= target]
+            if not below or not above:
+                break
+            middle = round((max(below) + min(above)) / 2, 9)
+            found[middle] = self._counted(middle)
+        best = min(found, key=lambda shift: abs(found[shift] / target - 1))
+        if abs(found[best] / target - 1) <= _COARSE:
+            return best
         raise CgsimError(
             f"synth: a FLOP reduction of {target} cannot be met with the always-off and always-on channels "
-            f"of this profile and {self.samples} samples; nearest found {real:.4g}"
+            f"of this profile and {self.samples} samples; nearest found {found[best]:.4g}"
         )
 
     @staticmethod
@@ -225,7 +250,7 @@ class _Generator:
         return self._reduction({name: shifted(p, shift).mean() for name, p in self.densities.items()})
 
     def _reduction(self, density: Mapping[str, float]) -> float:
-        return flop_reduction(self.network, expected_macs(self.network, density)) or math.inf
+        return flop_reduction(self.network, expected_macs(self.network, density, self.tied)) or math.inf
 
     def _counted(self, shift: float) -> float:
         """The FLOP reduction of the gates themselves."""
@@ -236,6 +261,19 @@ class _Generator:
             found = tally(self.network, 1, (static | gates).__getitem__)
             executed += sum(int(macs[0]) for macs in found.macs.values())
         return flop_reduction(self.network, executed, self.samples) or math.inf
+
+
+def tied(network: Network) -> dict[str, str]:
+    """For each layer with static gates the one whose gates it takes over: itself, or an earlier one.
+
+    Channels that are added up stay or go together (Gate Decorator); otherwise a sum would keep nearly all.
+    """
+    first = {layer.name: layer.name for layer in network.layers if layer.gate == "static"}
+    for layer in network.layers:
+        if layer.operator == "add":
+            met = [first[name] for name in network.channel_sources[layer.name] if name in first]
+            first |= {name: min(met, key=list(first).index) for name in first if first[name] in met}
+    return first
 
 
 def _notes(profile: Profile) -> str:
