@@ -90,7 +90,12 @@ def _add_synth(group: argparse._SubParsersAction[Parser]) -> None:
         "cgsim trace synth resnet18 --like traces/resnet20-cgnet.trace.parquet \\\n"
         "    --samples 8 --flop-reduction 2.8 -o resnet18.trace.parquet",
     )
-    synth.add_argument("network", metavar="NETWORK", help="name of a network, such as resnet18")
+    synth.add_argument("network", metavar="NETWORK", help="name of a network: resnet18, resnet20 or tiny")
+    synth.add_argument(
+        "--gate",
+        choices=("activation", "pixel", "channel", "static"),
+        help="what a gate switches (default: activation)",
+    )
     synth.add_argument("-o", "--output", required=True, metavar="TRACE", help="trace to write")
     synth.add_argument("--like", metavar="TRACE", help="real trace whose statistics are taken over")
     synth.add_argument("--samples", type=positive, default=8, metavar="N", help="default 8")
@@ -209,7 +214,7 @@ def run_synth(arguments: argparse.Namespace) -> None:
     if arguments.like and given:
         option = "--" + next(iter(given)).replace("_", "-")
         raise CgsimError(f"{option} and --like exclude each other: --like takes the statistics of its trace")
-    network = build_network(arguments.network)
+    network = build_network(arguments.network, arguments.gate or "activation")
     if arguments.like:
         transplant(fit(load_trace(arguments.like)), network, arguments.output, **common)
     else:

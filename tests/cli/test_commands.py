@@ -120,3 +120,12 @@ def test_hardware_list(cgsim):
     names = [item["name"] for item in load(cgsim("hardware", "list", "--json").out)["hardware"]]
     assert "asic-28nm" in names
     assert all(name in answer.out for name in names)
+
+
+def test_trace_synth_of_every_granularity(cgsim):
+    for gate in ("activation", "pixel", "channel", "static"):
+        made = cgsim("trace", "synth", "resnet20", "--gate", gate, "--samples", 2, "-o", "g.trace.parquet")
+        assert "2 samples, FLOP reduction" in made.out
+        told = load(cgsim("trace", "info", "g.trace.parquet", "--json").out)
+        assert {layer["gate"] for layer in told["layers"]} == {gate, "none"}
+        assert told["command"].startswith(f"cgsim trace synth resnet20 --gate {gate}")
