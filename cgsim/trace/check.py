@@ -48,6 +48,8 @@ def info(trace: Trace) -> dict[str, Any]:
                 "gate": layer.gate,
                 "base_channels": layer.base_channels,
                 "base_groups": layer.base_groups,
+                "gate_network_macs": layer.gate_network_macs,
+                "inputs_gated_by": list(trace.network.input_sources(layer)),
                 "dense_macs": layer.dense_macs,
             }
             for layer in trace.network.layers

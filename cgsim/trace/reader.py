@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _CACHED_BLOCKS = 4
 _COUNTED_SAMPLES = 256
-"""Samples that are counted at once: channels are spelled out as a byte each."""
+_COUNTED_CHANNELS = 1 << 26
+"""Samples that are counted at once, and the channels of one layer in all of them: those take a byte each."""
 
 Samples = slice | Sequence[int] | NDArray[np.integer] | None
 
@@ -175,9 +176,11 @@ class Trace:
     @cached_property
     def _tally(self) -> Tally:
         """Counts of all layers; a row group holds all of them, so all are counted at once."""
+        widest = max(max(layer.in_shape[0], layer.out_channels) for layer in self.network.layers)
+        most = max(1, min(_COUNTED_SAMPLES, _COUNTED_CHANNELS // widest))
         found = [
             tally(self.network, block.stop - block.start, partial(self.packed, samples=block))
-            for block in self.blocks(_COUNTED_SAMPLES)
+            for block in self.blocks(most)
         ]
         return Tally(
             {name: np.concatenate([part.on[name] for part in found]) for name in found[0].on},

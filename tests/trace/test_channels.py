@@ -131,3 +131,51 @@ def test_a_network_pruned_for_all_samples(tools: Any, tmp_path: Path) -> None:
     assert trace.gated_macs("a").tolist() == [9 * 4 * 2] * 3
     assert trace.gated_macs("b").tolist() == [9 * 2 * 4] * 3
     assert trace.flop_reduction() == trace.metadata.flop_reduction == 2
+
+
+def test_evaluation_counts_what_the_trace_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from cgsim.models import Normalize, record, register, registry
+    from cgsim.models.data import image_set
+    from cgsim.models.evaluation import evaluate
+    from cgsim.models.graph import derive_network
+
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+
+    class Chosen(torch.nn.Conv2d):  # type: ignore[name-defined,misc]
+        def mask(self, x: Any) -> Any:
+            return (x.mean((1, 2, 3))[:, None] * (7 + torch.arange(self.out_channels))).sin() > 0.2
+
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * self.mask(x)[:, :, None, None]
+
+    class Pruned(torch.nn.Conv2d):  # type: ignore[name-defined,misc]
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * (torch.arange(self.out_channels) % 3 > 0)[:, None, None]
+
+    class Model(torch.nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = Chosen(1, 6, 3), Pruned(1, 6, 3)
+            self.d, self.fc = torch.nn.Conv2d(6, 6, 3, groups=3), torch.nn.Linear(6 * 36, 3)
+
+        def forward(self, x: Any) -> Any:
+            y = self.d(torch.relu(self.a(x)) + self.b(x))
+            return self.fc(y.flatten(1))
+
+    register(Chosen, lambda module, inputs, output: module.mask(inputs[0]), "channel", gate_network_macs=50)
+    register(Pruned, lambda module, inputs, output: torch.arange(module.out_channels) % 3, "static")
+    torch.manual_seed(0)
+    model = Model().eval()
+    images = np.random.default_rng(0).integers(0, 256, (11, 1, 10, 10)).astype(np.uint8)
+    data = image_set(images, np.zeros(11, np.int64), "test", "noise")
+    normalize = Normalize((0.5,), (0.25,))
+    network = derive_network(model, (1, 10, 10), "model")
+    result = evaluate(model, data, normalize, network, batch_size=4)
+    trace = record(model, data, tmp_path / "x", normalize=normalize, batch_size=3)
+    assert network.input_sources(network.by_name["d"]) == ("a", "b")
+    assert 0 < trace.density("a").mean() < 1
+    assert len(set(trace.gated_macs("d").tolist())) > 1
+    assert result.flop_reduction == trace.flop_reduction() == check_trace(trace.path)["flop_reduction"]
+    assert result.density["a"] == pytest.approx(trace.density("a").mean())
+    assert result.density["b"] == pytest.approx(4 / 6)
