@@ -1,171 +1,163 @@
-"""A weight-stationary array, PE by PE and cycle by cycle, that also computes the numbers."""
+"""What both kinds of column group share: their folds, how results leave, what is told to the sequencer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-Matrix = Sequence[Sequence[int]]
+from cgsim.engine.stepped.scanner import Banks, Scanner
+
+Target = tuple[int, int] | None
+"""(output channel, pixel) that a result belongs to; None where a column or row holds nothing."""
+Sink = Callable[[bool, Target, int], None]
+"""Takes a result that leaves: whether it is of the conditional phase, where it belongs, its value."""
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A moving vector: one element per row, and where the results of each column belong.
+
+    `index` and `word` are its place and identity in the activation buffer (None: not read from there).
+    """
+
+    values: Sequence[int]
+    targets: Sequence[Target]
+    index: int = 0
+    word: Hashable = None
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One residency: `weights` [rows][columns], and the vectors that stream over them.
+    """One residency of stationary operands (`ws`, `is`): `stationary` [rows][columns].
 
-    Each vector is (pixel, values [rows]); its results belong to (pixel, channels [columns]).
+    All `vectors` stream over it, or with a scanner those whose gate bits ask for it.
     """
 
-    weights: Matrix
-    vectors: Sequence[tuple[int, Sequence[int]]]
-    channels: Sequence[int]
+    stationary: Sequence[Sequence[int]]
+    vectors: Sequence[Vector]
+    scanner: Scanner | None = None
+    conditional: bool = False
+
+
+@dataclass(frozen=True)
+class OutputFold:
+    """One residency of partial sums (`os`): a row per pixel, a column per channel, a vector per step.
+
+    `activations` [step][pixel] and `weights` [step][column] enter on the left and on top; `words` [step] are
+    the identities of the activations in their buffer. The pixels of the rows are `pixels`, or with a
+    scanner those that it finds, as many as `pixels` has.
+    """
+
+    channels: Sequence[int | None]
+    pixels: Sequence[int]
+    activations: Sequence[Sequence[int]]
+    weights: Sequence[Sequence[int]]
+    words: Sequence[Hashable]
+    scanner: Scanner | None = None
+    conditional: bool = False
 
 
 @dataclass
-class _Pe:
-    weight: int = 0
-    shadow: int = 0
-    passing: tuple[int, int, int] | None = None  # (fold, vector, activation) that it holds for its neighbour
-    partial: int = 0
+class Run:
+    """A fold on its way through a column group."""
 
-
-class Feed:
-    """The columns of one feed: a grid of PEs with a skewed stream of vectors entering on the left.
-
-    Each cycle a PE takes the activation that its left neighbour held and the partial sum that the PE above
-    held, and adds the product with its weight. The first activation of a new fold makes it replace its
-    weight by the shadow weight; the shadow weights of the next fold are written one row per cycle,
-    skewed like the activations. Results pass `delay` more registers on their way out.
-    """
-
-    def __init__(self, rows: int, columns: int, overlapped: bool, delay: int = 0) -> None:
-        """An idle grid without folds."""
-        self.rows, self.columns, self.overlapped, self.delay = rows, columns, overlapped, delay
-        self.grid = [[_Pe() for _ in range(columns)] for _ in range(rows)]
-        self.folds: list[Fold] = []
-        self.starts: list[int] = []  # cycle at which each fold began to stream
-        self.loads: list[int] = []  # cycle at which each fold's weights began to be written
-        self.due: list[int] = []  # results of each fold that have not left yet
-        self.leaving: list[tuple[int, int]] = []  # (cycle in which it leaves, fold) of each result on its way
-        self.results: dict[tuple[int, int], int] = {}
-
-    def append(self, fold: Fold) -> None:
-        """Queue a fold."""
-        self.folds.append(fold)
-        self.due.append(len(fold.vectors) * self.columns)
+    fold: Fold | OutputFold
+    round: int
+    loaded_from: int = -1
+    """Cycle in which its load began."""
+    started: int = -1
+    """Cycle from which its vectors may enter."""
+    ended: int = -1
+    """Cycle after the one in which its last vector entered; -1 as long as that has not."""
+    first_left: int = -1
+    """Cycle after the one in which its first result left."""
+    last_left: int = -1
+    """Cycle after the one in which its last result left, so far."""
+    due: int = 0
+    """Results of vectors that have entered and that have not left yet."""
 
     @property
-    def done(self) -> bool:
-        """True if every result of every queued fold has left."""
-        return not any(self.due)
+    def left(self) -> bool:
+        """True if every result has left."""
+        return self.ended >= 0 and self.due == 0
+
+
+class Group(ABC):
+    """A column group: `width` columns of the array, their feed, and the registers that align their results.
+
+    A cycle has four parts, each for all groups before the next: `shift`, `feed`, `compute`, `load`.
+    """
+
+    def __init__(self, rows: int, width: int, columns: int) -> None:
+        """An idle group of an array of `columns` columns in all."""
+        self.rows, self.width = rows, width
+        self.runs: list[Run] = []
+        self.current: Run | None = None  # may stream
+        self.pending: Run | None = None  # is being loaded, or waits for its start
+        # Column c of a group finishes c cycles after its column 0: these registers make the results of a
+        # vector leave together, and as late as the last column of the whole array.
+        self._align: list[deque[tuple[Run, Target, int] | None]] = [
+            deque([None] * (columns - 1 - c)) for c in range(width)
+        ]
+
+    @property
+    def streaming(self) -> bool:
+        """True if a vector of the current fold has still to enter."""
+        return self.current is not None and self.current.ended < 0
 
     @property
     def left(self) -> bool:
         """True if every result of the folds that have started has left."""
-        return not any(self.due[: len(self.starts)])
+        return all(run.left for run in self.runs)
 
-    def idle(self, cycle: int) -> bool:
-        """True if no vector enters."""
-        return not self.starts or cycle >= self.starts[-1] + len(self.folds[len(self.starts) - 1].vectors)
+    @property
+    @abstractmethod
+    def loaded(self) -> bool:
+        """True if the pending fold may start."""
 
-    def may_start(self, cycle: int) -> bool:
-        """True if the stream is idle and the next fold's weights are written far enough."""
-        fold = len(self.starts)
-        return self.idle(cycle) and fold < len(self.loads) and cycle >= self.loads[fold] + self.rows
+    @abstractmethod
+    def chain_free(self, before: int) -> bool:
+        """True if no result of rounds before `before` stands where the next result has to go."""
 
-    def turn(self, cycle: int, start: bool, load: bool = True) -> None:
-        """One cycle; `start` lets the next fold begin to stream in it, `load` its weights be written."""
-        if start:
-            self.starts.append(cycle)
-        fold = len(self.loads)
-        free = len(self.starts) >= fold and (self.overlapped or fold == 0 or self.due[fold - 1] == 0)
-        if fold < len(self.folds) and free and load:
-            self.loads.append(cycle)
-        before = [[(pe.passing, pe.partial) for pe in line] for line in self.grid]
-        for r in range(self.rows):
-            for c in range(self.columns):
-                incoming = before[r][c - 1][0] if c else self._entering(cycle, r)
-                above = before[r - 1][c][1] if r else 0
-                self._compute(self.grid[r][c], incoming, above, r, c, cycle)
-        for _, fold in (gone for gone in self.leaving if gone[0] == cycle):
-            self.due[fold] -= 1
-        self.leaving = [result for result in self.leaving if result[0] > cycle]
-        for fold, begun in enumerate(self.loads):
-            for r in range(self.rows):
-                c = cycle - begun - r
-                if 0 <= c < self.columns:
-                    self.grid[r][c].shadow = self.folds[fold].weights[r][c]
+    def begin_load(self, fold: Fold | OutputFold, number: int, cycle: int) -> None:
+        """Let the load of `fold`, of round `number`, begin in this cycle."""
+        assert self.pending is None
+        self.pending = Run(fold, number, loaded_from=cycle)
 
-    def _compute(
-        self, pe: _Pe, incoming: tuple[int, int, int] | None, above: int, r: int, c: int, cycle: int
-    ) -> None:
-        pe.passing = incoming
-        if incoming is None:
-            return
-        fold, vector, value = incoming
-        if vector == 0:
-            pe.weight = pe.shadow
-        pe.partial = above + value * pe.weight
-        if r == self.rows - 1:
-            key = (self.folds[fold].vectors[vector][0], self.folds[fold].channels[c])
-            self.results[key] = self.results.get(key, 0) + pe.partial
-            self.leaving.append((cycle + self.delay, fold))
+    def start(self, cycle: int) -> None:
+        """Let the pending fold take over in this cycle."""
+        assert self.pending is not None
+        assert not self.streaming
+        self.current, self.pending = self.pending, None
+        self.current.started = cycle
+        self.runs.append(self.current)
 
-    def _entering(self, cycle: int, row: int) -> tuple[int, int, int] | None:
-        for fold in range(len(self.starts) - 1, -1, -1):
-            vector = cycle - row - self.starts[fold]
-            if 0 <= vector < len(self.folds[fold].vectors):
-                return fold, vector, self.folds[fold].vectors[vector][1][row]
-        return None
+    @abstractmethod
+    def shift(self) -> None:
+        """First part of a cycle: finished sums move towards the exit."""
 
+    @abstractmethod
+    def feed(self, cycle: int, banks: Banks, last_may_enter: bool) -> None:
+        """Second part: the next vector enters, if there is one. `last_may_enter`: also a fold's last one."""
 
-def run_feeds(
-    feeds: Sequence[Feed],
-    base: Sequence[Sequence[Fold]],
-    decide: Callable[[], Sequence[Sequence[Fold | None]]] | None,
-    compare_latency: int,
-    together: bool,
-) -> int:
-    """Run a layer on the array alone; returns its cycles.
+    @abstractmethod
+    def compute(self, cycle: int, sink: Sink) -> None:
+        """Third part: every PE takes what its neighbours held, and results leave."""
 
-    `base` [feed][fold] is the base phase. When its last result has left and `compare_latency` cycles are
-    over, `decide` is asked for the conditional folds [feed][fold], None where a feed needs nothing of a fold.
-    With `together` the feeds start each fold at the same time.
-    """
-    for feed, folds in zip(feeds, base, strict=True):
-        for fold in folds:
-            feed.append(fold)
-    common = [list(range(len(feeds))) for _ in base[0]]  # the feeds that take part in each common fold
-    started, cycle, decided = 0, 0, None
-    while True:
-        finished = all(feed.done for feed in feeds)
-        if finished and decide is None:
-            return cycle
-        if finished and decided is None:
-            decided = cycle + compare_latency
-        if decided == cycle and decide is not None:
-            late = decide()
-            decide = None
-            for position in range(len(late[0])):
-                users = [f for f in range(len(feeds)) if late[f][position] is not None]
-                common += [users] if users else []
-            for feed, wanted in zip(feeds, late, strict=True):
-                for own in wanted:
-                    if own is not None:
-                        feed.append(own)
-            continue
-        if not together:
-            for feed in feeds:
-                feed.turn(cycle, feed.may_start(cycle))
-        else:
-            users = common[started] if started < len(common) else []
-            go = (
-                bool(users)
-                and all(feed.idle(cycle) for feed in feeds)
-                and all(feeds[f].may_start(cycle) for f in users)
-            )
-            started += go
-            following = common[started] if started < len(common) else []
-            left = feeds[0].overlapped or (not go and all(feed.left for feed in feeds))
-            for f, feed in enumerate(feeds):
-                feed.turn(cycle, go and f in users, load=left and f in following)
-        cycle += 1
+    @abstractmethod
+    def load(self) -> None:
+        """Fourth part: the pending fold's operands are written."""
+
+    def _leave(self, column: int, result: tuple[Run, Target, int] | None, cycle: int, sink: Sink) -> None:
+        """A column's result, or none, enters its alignment registers; what comes out has left the array."""
+        registers = self._align[column]
+        registers.append(result)
+        out = registers.popleft()
+        if out is not None:
+            run, target, value = out
+            run.due -= 1
+            run.last_left = cycle + 1
+            run.first_left = cycle + 1 if run.first_left < 0 else run.first_left
+            sink(run.fold.conditional, target, value)

@@ -1,172 +1,180 @@
-"""A gated convolution on the stepped array: numbers, decisions and cycles, from the layer's own values."""
+"""A layer on the stepped array alone: numbers, decisions and cycles, from the layer's own values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cgsim.engine.stepped.array import Feed, Fold, run_feeds
+from cgsim.engine.stepped.array import Group, Target
+from cgsim.engine.stepped.output import OutputGroup
+from cgsim.engine.stepped.scanner import Banks
+from cgsim.engine.stepped.sequencer import Round, Team, run
+from cgsim.engine.stepped.stationary import StationaryGroup
+from cgsim.engine.stepped.work import Work, activation, taps, weight
+from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.trace.network import Layer
 
 
 @dataclass(frozen=True)
 class SteppedLayer:
-    """What a layer did: outputs int64 [N, M], gates bool [N, M] (None if ungated) and its array cycles."""
+    """What a layer did: outputs int64 [N, M], gates bool [N, M], or [1, M] of pixels (None if dense).
+
+    With a batch of B samples outputs [B, N, M] and gates [B, N or 1, M]. `events`: cycles at which phases
+    began and ended; a phase that had no round has none.
+
+    * `base_start`, `conditional_start`: the phase's first vectors may enter;
+    * `base_end`, `conditional_end`: the cycle after the one in which its last vector entered;
+    * `decided`: the gates are known (of the last group);
+    * `last_result`: the last result has left.
+    """
 
     outputs: np.ndarray
     gates: np.ndarray | None
     cycles: int
+    events: dict[str, int] = field(default_factory=dict)
 
 
 def run_layer(
-    layer: Layer, hardware: Hardware, inputs: np.ndarray, weights: np.ndarray, thresholds: np.ndarray | None
+    layer: Layer,
+    hardware: Hardware,
+    inputs: np.ndarray,
+    weights: np.ndarray,
+    thresholds: np.ndarray | None,
+    pixel_gates: np.ndarray | None = None,
 ) -> SteppedLayer:
     """Compute `layer` on the array alone.
 
-    `inputs` int [Cin, H, W], `weights` int [N, Cin / groups, kh, kw], `thresholds` int [N] for a layer with a
-    conditional path: an output is completed where its base sum exceeds the threshold. Without thresholds
-    the array has one feed, as in dense execution.
+    `inputs` int [Cin, H, W] or [B, Cin, H, W] (samples that share folds; `hardware.mapping.batch` is not
+    read), `weights` int [N, Cin / groups, kh, kw]. `thresholds` int [N] for a layer with a conditional path:
+    an output is completed where its base sum exceeds the threshold. `pixel_gates` bool [M] or [B, M]: only
+    these pixels are computed, the others are 0. Without both the array has one feed, as in dense execution.
+
+    Raises:
+        CgsimError: an array whose shape is not the layer's.
     """
-    rows, array = hardware.array.rows, hardware.array
-    feeds_count = array.column_groups if thresholds is not None else 1
-    width = array.cols // feeds_count
-    overlapped = array.pipelining == "overlapped"
-    feeds = [Feed(rows, width, overlapped, array.cols - width) for _ in range(feeds_count)]
-    slots = _slots(layer, width)
-    paths = [_paths(layer, channels[0]) for channels in slots]  # (base, conditional) taps of each slot
+    batch, samples = _checked(layer, inputs, weights, thresholds, pixel_gates)
+    array, unit = hardware.array, hardware.gate_unit
+    gated = thresholds is not None or pixel_gates is not None
+    groups = array.column_groups if gated else 1
+    if thresholds is None:
+        layer = replace(layer, gate="none", base_channels=0, base_groups=1)
+    shown = None if pixel_gates is None else np.asarray(pixel_gates, bool).reshape(-1)
+    work = Work(layer, hardware, groups, samples, weights, shown)
+    gates = np.zeros((layer.out_channels, len(work.pixels)), bool)
+    if shown is not None:
+        gates |= shown
+    sums = np.zeros(gates.shape, np.int64)
 
-    base: list[list[Fold]] = [[] for _ in feeds]
-    for slot, channels in enumerate(slots):
-        pixels = list(range(layer.pixels))
-        base[slot % feeds_count] += _folds(
-            layer, rows, width, inputs, weights, channels, paths[slot][0], pixels
-        )
-    short = max(len(folds) for folds in base)
-    for folds in base:  # feeds without a slot in the last column fold stream the vectors all the same
-        while len(folds) < short:
-            idle = [(pixel, [0] * rows) for pixel in range(layer.pixels)]
-            folds.append(Fold([[0] * width] * rows, idle, [-1 - c for c in range(width)]))
+    def sink(conditional: bool, target: Target, value: int) -> None:
+        if target is not None and (not conditional or gates[target]):
+            sums[target] += value  # a shared vector computes channels that are off, too: they are not kept
 
-    gates: np.ndarray | None = None
-
-    def sums() -> np.ndarray:
-        out = np.zeros((layer.out_channels, layer.pixels), np.int64)
-        for feed in feeds:
-            for (pixel, channel), value in feed.results.items():
-                if channel >= 0:
-                    out[channel, pixel] = value
-        return out
-
-    def decide() -> list[list[Fold | None]]:
-        nonlocal gates
+    def decide(team: Team) -> list[Round]:
         assert thresholds is not None
-        gates = sums() > thresholds[:, None]
-        late: list[list[Fold | None]] = [[] for _ in feeds]
-        for slot, channels in enumerate(slots):
-            pixels = [int(p) for p in np.flatnonzero(gates[channels].any(axis=0))]
-            folds = _folds(layer, rows, width, inputs, weights, channels, paths[slot][1], pixels)
-            late[slot % feeds_count] += folds if pixels else [None] * len(folds)
-        longest = max(len(folds) for folds in late)
-        return [folds + [None] * (longest - len(folds)) for folds in late]
+        own = work.owned(team.groups)
+        gates[own] = (sums > thresholds[:, None])[own]
+        return work.rounds(gates, team.groups)
 
-    together = hardware.gate_unit.group_sync == "fold"
-    latency = hardware.gate_unit.compare_latency
-    cycles = run_feeds(feeds, base, decide if thresholds is not None else None, latency, together)
-    outputs = sums()
-    if gates is not None:  # a shared vector computes channels that are off, too: their sums are not kept
-        outputs = np.where(gates, outputs, _direct(layer, inputs, weights, base_only=True))
-    return SteppedLayer(outputs, gates, cycles)
+    width, overlapped = array.cols // groups, array.pipelining == "overlapped"
+    members: dict[int, Group] = {
+        g: OutputGroup(array.rows, width, array.cols, array.pipelining != "scalesim")
+        if array.dataflow == "os"
+        else StationaryGroup(array.rows, width, array.cols)
+        for g in range(groups)
+    }
+    parts = [members] if unit.group_sync == "fold" else [{g: group} for g, group in members.items()]
+    teams = [Team(part, overlapped) for part in parts]
+    for team in teams:
+        team.append(work.rounds(gates if shown is not None else None, team.groups))
+    cycles = run(
+        teams,
+        Banks(None if unit.activation_banks == "ideal" else int(unit.activation_banks)),
+        sink,
+        decide if thresholds is not None else None,
+        unit.compare_latency,
+        unit.group_sync != "layer",
+    )
+    events = _events(teams)
+    if array.pipelining == "scalesim":  # it numbers the last cycle, and counts from 0
+        cycles = max(0, cycles - 1)
+    outputs = _by_sample(sums, batch)
+    kept = None if not gated else _by_sample(gates if shown is None else gates[:1], batch)
+    return SteppedLayer(outputs, kept, cycles, events)
 
 
 def direct(
-    layer: Layer, inputs: np.ndarray, weights: np.ndarray, thresholds: np.ndarray | None
-) -> SteppedLayer:
-    """The same outputs and gates from the definition, without an array (cycles 0)."""
-    full = _direct(layer, inputs, weights, base_only=False)
-    if thresholds is None:
-        return SteppedLayer(full, None, 0)
-    base = _direct(layer, inputs, weights, base_only=True)
-    gates = base > thresholds[:, None]
-    return SteppedLayer(np.where(gates, full, base), gates, 0)
-
-
-def _direct(layer: Layer, inputs: np.ndarray, weights: np.ndarray, base_only: bool) -> np.ndarray:
-    out = np.zeros((layer.out_channels, layer.pixels), np.int64)
-    for channel in range(layer.out_channels):
-        base, late = _paths(layer, channel)
-        for pixel in range(layer.pixels):
-            for tap in base if base_only else base + late:
-                out[channel, pixel] += _activation(layer, inputs, tap, pixel) * _weight(
-                    layer, weights, channel, tap
-                )
-    return out
-
-
-def _slots(layer: Layer, width: int) -> list[list[int]]:
-    """Output channels by slot: up to `width` neighbours of the same group and base group."""
-    block = layer.out_channels // layer.groups // layer.base_groups
-    return [
-        list(range(first, min(first + width, start + block)))
-        for start in range(0, layer.out_channels, block)
-        for first in range(start, start + block, width)
-    ]
-
-
-Tap = tuple[int, int, int]  # input channel, kernel row, kernel column
-
-
-def _paths(layer: Layer, channel: int) -> tuple[list[Tap], list[Tap]]:
-    """(base, conditional) taps of the reduction of an output channel."""
-    inputs, outputs = layer.in_shape[0] // layer.groups, layer.out_channels // layer.groups
-    group, within = divmod(channel, outputs)
-    part = within // (outputs // layer.base_groups)
-    first, end = part * layer.base_channels, (part + 1) * layer.base_channels
-    base: list[Tap] = []
-    late: list[Tap] = []
-    for i in range(inputs):
-        for y in range(layer.kernel[0]):
-            for x in range(layer.kernel[1]):
-                is_base = layer.base_channels == 0 or first <= i < end
-                (base if is_base else late).append((group * inputs + i, y, x))
-    return base, late
-
-
-def _activation(layer: Layer, inputs: np.ndarray, tap: Tap, pixel: int) -> int:
-    channel, down, across = tap
-    y = pixel // layer.out_shape[2] * layer.stride[0] - layer.padding[0] + down * layer.dilation[0]
-    x = pixel % layer.out_shape[2] * layer.stride[1] - layer.padding[1] + across * layer.dilation[1]
-    inside = 0 <= y < layer.in_shape[1] and 0 <= x < layer.in_shape[2]
-    return int(inputs[channel, y, x]) if inside else 0
-
-
-def _weight(layer: Layer, weights: np.ndarray, channel: int, tap: Tap) -> int:
-    return int(weights[channel, tap[0] % (layer.in_shape[0] // layer.groups), tap[1], tap[2]])
-
-
-def _folds(
     layer: Layer,
-    rows: int,
-    width: int,
     inputs: np.ndarray,
     weights: np.ndarray,
-    channels: list[int],
-    taps: list[Tap],
-    pixels: list[int],
-) -> list[Fold]:
-    """Row folds of a slot: its taps cut into slices of `rows`, unused rows and columns filled with zeros."""
-    folds = []
-    for first in range(0, len(taps), rows):
-        part = taps[first : first + rows]
-        blank = [0] * (rows - len(part))
-        grid = [
-            [_weight(layer, weights, n, tap) for n in channels] + [0] * (width - len(channels))
-            for tap in part
-        ] + [[0] * width for _ in blank]
-        vectors = [
-            (pixel, [_activation(layer, inputs, tap, pixel) for tap in part] + blank) for pixel in pixels
-        ]
-        names = channels + [-1 - c for c in range(width - len(channels))]
-        folds.append(Fold(grid, vectors, names))
-    return folds
+    thresholds: np.ndarray | None,
+    pixel_gates: np.ndarray | None = None,
+) -> SteppedLayer:
+    """The same outputs and gates from the definition, without an array (cycles 0)."""
+    batch, samples = _checked(layer, inputs, weights, thresholds, pixel_gates)
+    shape = (len(samples), layer.out_channels, layer.pixels)
+    base, late = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for b, n, p in np.ndindex(shape):
+        for path, sums in zip(taps(layer, n), (base, late), strict=True):
+            for tap in path:
+                sums[b, n, p] += activation(layer, samples[b], tap, p) * weight(layer, weights, n, tap)
+    outputs, gates = base + late, None
+    if thresholds is not None:
+        gates = base > thresholds[:, None]
+        outputs = np.where(gates, base + late, base)
+    elif pixel_gates is not None:
+        gates = np.asarray(pixel_gates, bool).reshape(len(samples), 1, layer.pixels)
+        outputs = np.where(gates, outputs, 0)
+    if batch:
+        return SteppedLayer(outputs, gates, 0)
+    return SteppedLayer(outputs[0], None if gates is None else gates[0], 0)
+
+
+def _by_sample(values: np.ndarray, batch: int) -> np.ndarray:
+    """[N, B * M] as [B, N, M], or as it is where the inputs had no batch."""
+    if not batch:
+        return values.copy()
+    return values.reshape(len(values), batch, -1).swapaxes(0, 1).copy()
+
+
+def _events(teams: list[Team]) -> dict[str, int]:
+    events = {}
+    for name, conditional in (("base", False), ("conditional", True)):
+        runs = [run for team in teams for run in team.runs if run.fold.conditional is conditional]
+        if runs:
+            events[f"{name}_start"] = min(run.started for run in runs)
+            events[f"{name}_end"] = max(run.ended for run in runs)
+    decided = max(team.decided for team in teams)
+    if decided >= 0:
+        events["decided"] = decided
+    last = max((run.last_left for team in teams for run in team.runs), default=0)
+    return events | {"last_result": last}
+
+
+def _checked(
+    layer: Layer,
+    inputs: np.ndarray,
+    weights: np.ndarray,
+    thresholds: np.ndarray | None,
+    pixel_gates: np.ndarray | None,
+) -> tuple[int, np.ndarray]:
+    """(samples in the batch, 0 without one; inputs with a batch axis), or CgsimError."""
+    batch = len(inputs) if inputs.ndim == 4 else 0
+    lead = (batch,) if inputs.ndim == 4 else ()
+    wanted = {
+        "inputs": (inputs, (*lead, *layer.in_shape)),
+        "weights": (weights, (layer.out_channels, layer.in_shape[0] // layer.groups, *layer.kernel)),
+        "thresholds": (thresholds, (layer.out_channels,)),
+        "pixel_gates": (pixel_gates, (*lead, layer.pixels)),
+    }
+    for name, (values, shape) in wanted.items():
+        if values is not None and values.shape != shape:
+            raise CgsimError(
+                f"layer {layer.name!r}: {name} must have the shape {list(shape)}, not {list(values.shape)}"
+            )
+    if thresholds is not None and not layer.base_channels:
+        raise CgsimError(f"layer {layer.name!r}: thresholds need base_channels of 1 or more")
+    if thresholds is not None and pixel_gates is not None:
+        raise CgsimError(f"layer {layer.name!r}: thresholds or pixel_gates, not both")
+    return batch, inputs if batch else inputs[None]
