@@ -62,3 +62,50 @@ def unite(gates: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
             for word in range(gates.shape[1]):
                 united[slot, word] |= gates[channel, word]
     return united
+
+
+@njit(cache=True)
+def append_bits(target: np.ndarray, at: int, words: np.ndarray, first: int, end: int) -> None:
+    """Or the bits [first, end) of `words` into `target`, from bit `at` on; both uint64 [W]."""
+    while first < end:
+        count = min(end - first, 64 - (first & 63))
+        bits = words[first >> 6] >> np.uint64(first & 63)
+        if count < 64:
+            bits &= (np.uint64(1) << np.uint64(count)) - np.uint64(1)
+        target[at >> 6] |= bits << np.uint64(at & 63)
+        if (at & 63) + count > 64:
+            target[(at >> 6) + 1] |= bits >> np.uint64(64 - (at & 63))
+        at += count
+        first += count
+
+
+@njit(cache=True)
+def join(gates: np.ndarray, pixels: int) -> np.ndarray:
+    """The gates of a batch as those of one sample: uint64 [B, N, W] of `pixels` bits gives [N, ceil(B pixels / 64)].
+
+    The pixels of a sample follow those of the sample before.
+    """
+    batch, channels = gates.shape[0], gates.shape[1]
+    joined = np.zeros((channels, -(-batch * pixels // 64)), np.uint64)
+    for channel in range(channels):
+        for sample in range(batch):
+            append_bits(joined[channel], sample * pixels, gates[sample, channel], 0, pixels)
+    return joined
+
+
+@njit(cache=True)
+def filters_of(gates: np.ndarray, slot_of: np.ndarray, slots: int) -> np.ndarray:
+    """Filters that each slot of pixels needs: uint64 [N, W] and int64 [pixels] give uint64 [slots, N / 64].
+
+    Bit n of slot s is set where channel n is on for a pixel of the slot.
+    """
+    found = np.zeros((slots, -(-gates.shape[0] // 64)), np.uint64)
+    for channel in range(gates.shape[0]):
+        place, bit = channel >> 6, np.uint64(1) << np.uint64(channel & 63)
+        for index in range(gates.shape[1]):
+            word = gates[channel, index]
+            while word:
+                low = word & (~word + np.uint64(1))
+                found[slot_of[index * 64 + popcount(low - np.uint64(1))], place] |= bit
+                word ^= low
+    return found

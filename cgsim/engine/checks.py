@@ -9,13 +9,17 @@ from cgsim.mapping.operations import Operation
 
 
 def check_conservation(
-    columns: dict[str, np.ndarray], executed: np.ndarray, todo: tuple[Operation, ...]
+    columns: dict[str, np.ndarray],
+    executed: np.ndarray,
+    stored: np.ndarray,
+    todo: tuple[Operation, ...],
+    batch: int,
 ) -> None:
     """Raise AssertionError, with the layer's name, where a count of the run contradicts another.
 
-    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output is stored
-    once and every weight of a dense layer is read at least once; executed MACs equal `executed`, int64
-    [rows], counted from the gates without the engine.
+    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output is stored (of gated
+    execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once per batch of at
+    most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from the gates without the engine.
     """
     samples = len(executed) // len(todo)
     for mode in MODES:
@@ -24,14 +28,16 @@ def check_conservation(
         _equal(columns, f"{mode} phases and stalls", parts, columns[f"{mode}_cycles"])
         total = np.sum([columns[f"{mode}_{tensor}_bytes"] for tensor in TENSORS], axis=0)
         _equal(columns, f"{mode} bytes of the tensors", total, columns[f"{mode}_offchip_bytes"])
-        written = [_bytes(o.layer.out_channels * o.layer.pixels, o.layer.activation_bits) for o in todo]
-        stored = columns[f"{mode}_activations_write_bytes"]
-        _at_least(columns, f"{mode} bytes written", stored, np.tile(written, samples))
-        residual = [bytes_ * o.residuals for bytes_, o in zip(written, todo, strict=True)]
+        outputs = np.array([_outputs(o) for o in todo])
+        bits = np.array([o.layer.activation_bits for o in todo])
+        expected = stored if mode == "gated" else np.tile(outputs, samples)
+        written = columns[f"{mode}_activations_write_bytes"]
+        _at_least(columns, f"{mode} bytes written", written, expected * np.tile(bits, samples) // 8)
+        residual = outputs * bits * np.array([o.residuals for o in todo]) // 8
         read = columns[f"{mode}_residual_read_bytes"]
         _at_least(columns, f"{mode} residual bytes", read, np.tile(residual, samples))
     weights = [
-        _bytes(o.layer.out_channels * o.layer.reduction, o.layer.weight_bits) if o.layer.on_array else 0
+        o.layer.out_channels * o.layer.reduction * o.layer.weight_bits // 8 // batch if o.layer.on_array else 0
         for o in todo
     ]
     _at_least(
@@ -40,8 +46,9 @@ def check_conservation(
     _equal(columns, "executed MACs", columns["gated_macs"], executed)
 
 
-def _bytes(values: int, bits: int) -> int:
-    return (values * bits + 7) // 8
+def _outputs(operation: Operation) -> int:
+    layer = operation.layer
+    return 0 if layer.operator == "gate_network" else layer.out_channels * layer.pixels
 
 
 def _equal(columns: dict[str, np.ndarray], what: str, got: np.ndarray, expected: np.ndarray) -> None:

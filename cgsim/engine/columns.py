@@ -16,12 +16,12 @@ class Column(NamedTuple):
 MODES = ("dense", "gated")
 
 PHASES = {
-    "load_weights": "the array waits for stationary weights to be shifted in (first fold, and folds of "
-    "fewer vectors than rows)",
+    "load_weights": "the array waits for stationary operands to be shifted in (`ws` weights, `is` activations, "
+    "`os` row addresses): first fold, and folds of fewer vectors than rows",
     "base": "vectors of the base path enter the array (dense: of the whole reduction)",
     "decision": "the last base sums leave the array and are compared with the thresholds",
     "conditional": "needed vectors of the conditional path enter the array, averaged over column groups",
-    "drain": "the last results leave the array",
+    "drain": "the last results leave the array; `os`: the drain chain is not free",
     "vector": "the vector unit works and nothing else does",
 }
 STALLS = {
@@ -30,6 +30,7 @@ STALLS = {
     "store": "the array waits for an accumulator whose tile is still being stored, or the layer for its "
     "last store",
     "gate_unit": "needed vectors are found more slowly by the index scanner than the array takes them",
+    "bank_conflict": "feeds of several column groups want one bank of the activation buffer",
     "group_imbalance": "column groups wait for the group that needs the most vectors",
 }
 TENSORS = {

@@ -1,109 +1,182 @@
-"""How long runs of folds occupy a weight-stationary array (docs/machine-model.md, Array and Gate unit)."""
+"""How long rounds of folds occupy the array, and what the time goes to (docs/machine-model.md, Array, Gate unit)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-from cgsim.engine.machine import Machine
+from cgsim.engine.banks import banked_cycles
+from cgsim.engine.machine import IS, OS, TILE, Machine
+from cgsim.engine.rounds import Rounds
+from cgsim.engine.scan import Scanner
 
-DURATION, GAP, BUSY, WEIGHTS, DRAIN, GATE, IMBALANCE = range(7)
-"""Fields of a run: cycles from its first vector's entry to the end of its last fold's stream; cycles until
-the next fold may start; and how the duration splits."""
-RUN_FIELDS = 7
-
-
-@njit(cache=True, inline="always")
-def gap_after(vectors: int, machine: Machine) -> int:
-    """Cycles between the end of a fold's stream of `vectors` and the next fold's first vector.
-
-    Overlapped, the next fold's weights are shifted in (one row per cycle) while this one streams;
-    serial, they are shifted in when this fold's last result has left the array.
-    """
-    if machine.serial:
-        return machine.drain + machine.rows
-    return max(0, machine.rows - vectors)
+DURATION, FREE, LEAD, BUSY, WEIGHTS, DRAIN, GATE, IMBALANCE, BANK, _LAST, _HELD, _FOLDS = range(12)
+"""Fields of a run of rounds. Cycles from its start (the first load being done if it takes `rows`) to the end of its
+last stream; when, counted from that end, the next load may begin; cycles that must lie between the end
+of the run before and its start (`os`: the drain chain); how the duration splits; the last stream,
+how long its last step was held back (`os`: until the drain chain was free), and the number of folds."""
+RUN_FIELDS = 12
 
 
 @njit(cache=True)
-def base_run(folds: int, vectors: int, machine: Machine) -> np.ndarray:
-    """`folds` folds of `vectors` vectors each, all column groups alike: int64 [RUN_FIELDS]."""
+def run_rounds(rounds: Rounds, lane: int, machine: Machine, scanner: Scanner) -> np.ndarray:
+    """The rounds of all groups, or with `lane` >= 0 of that group alone: int64 [RUN_FIELDS]."""
+    if lane >= 0:
+        return _group(rounds, lane, machine)
+    groups = rounds.needed.shape[1]
+    conflicts = machine.banks > 0 and groups > 1 and machine.dataflow != IS
+    if machine.sync == TILE and groups > 1:
+        return _free_groups(rounds, conflicts, machine, scanner)
+    if conflicts and machine.dataflow == OS:
+        return _held_rounds(rounds, machine, scanner)
     run = np.zeros(RUN_FIELDS, np.int64)
-    _append(run, folds, vectors, machine)
-    run[BUSY] = folds * vectors
-    return run
-
-
-@njit(cache=True)
-def conditional_run(
-    needed: np.ndarray, scans: np.ndarray, groups: int, folds: int, machine: Machine
-) -> np.ndarray:
-    """The conditional phase of a tile, or of a chunk of its row folds: int64 [RUN_FIELDS].
-
-    `needed` int64 [slots]: vectors that each slot of the tile needs; `scans` int64 [slots]: cycles in
-    which the index scanner finds them. `groups` slots side by side make a column fold, each streamed `folds`
-    times. A slot that needs nothing is skipped. A duration of 0 means that no fold runs.
-    """
-    if machine.free_groups:
-        return _free_groups(needed, scans, groups, folds, machine)
-    run = np.zeros(RUN_FIELDS, np.int64)
-    for first in range(0, len(needed), groups):
-        end = min(first + groups, len(needed))
-        most, total, stream = 0, 0, 0
-        for slot in range(first, end):
-            total += needed[slot]
-            most = max(most, needed[slot])
-            if needed[slot] > 0:
-                stream = max(stream, needed[slot], scans[slot])
-        if most == 0:
+    for position in range(rounds.needed.shape[0]):
+        most, total, stream, load = 0, 0, 0, 0
+        for group in range(groups):
+            if rounds.stream[position, group] > 0:
+                total += rounds.needed[position, group]
+                most = max(most, rounds.needed[position, group])
+                stream = max(stream, rounds.stream[position, group])
+                load = max(load, rounds.load[position, group])
+        repeat = rounds.repeat[position]
+        if stream == 0 or repeat == 0:
             continue
-        mean = -(-total // (end - first))
-        _append(run, folds, stream, machine)
-        run[BUSY] += folds * mean
-        run[IMBALANCE] += folds * (most - mean)
-        run[GATE] += folds * (stream - most)
+        mean = -(-total // rounds.present[position])
+        banked = stream
+        if conflicts:
+            banked, _ = banked_cycles(rounds, position, position + 1, False, 0, machine, scanner)
+        _append(run, repeat, banked, load, machine)
+        run[BUSY] += repeat * mean
+        run[IMBALANCE] += repeat * (most - mean)
+        run[GATE] += repeat * (stream - most)
+        run[BANK] += repeat * (banked - stream)
+    _finish(run, rounds, machine)
     return run
 
 
 @njit(cache=True)
-def _free_groups(
-    needed: np.ndarray, scans: np.ndarray, groups: int, folds: int, machine: Machine
-) -> np.ndarray:
-    """`conditional_run` where each group goes through its own slots and waits at the end only."""
+def _held_rounds(rounds: Rounds, machine: Machine, scanner: Scanner) -> np.ndarray:
+    """Output-stationary rounds with bank conflicts: last steps that are held back ask for their banks together."""
     run = np.zeros(RUN_FIELDS, np.int64)
-    present = min(groups, len(needed))
-    most, total, ready = 0, 0, 0
-    for group in range(present):
-        own = np.zeros(RUN_FIELDS, np.int64)
-        vectors = 0
-        for slot in range(group, len(needed), groups):
-            if needed[slot] == 0:
-                continue
-            stream = max(needed[slot], scans[slot])
-            _append(own, folds, stream, machine)
-            own[GATE] += folds * (stream - needed[slot])
-            vectors += folds * needed[slot]
-        total += vectors
-        ready = max(ready, own[DURATION] + own[GAP])
-        if own[DURATION] > run[DURATION]:
-            run[:] = own
-            most = vectors
-    run[BUSY] = min(-(-total // present), most)
-    run[IMBALANCE] = most - run[BUSY]
-    run[GAP] = ready - run[DURATION]
+    start, end, held, stream = 0, 0, 0, 0
+    for position in range(rounds.needed.shape[0]):
+        steps = rounds.needed[position].max()
+        if steps == 0:
+            continue
+        load = rounds.load[position].max()
+        excess = max(0, load - machine.rows)
+        first = run[_FOLDS] == 0
+        chain = 0  # when the drain chain is free, from the start of the round
+        if first:
+            start = excess
+            run[GATE] += excess
+        elif machine.serial:
+            start = end + machine.exit + load
+            run[DRAIN] += machine.exit
+            run[WEIGHTS] += load - excess
+            run[GATE] += excess
+        else:
+            start = max(end, start + load)
+            chain = end + machine.rows - start
+            weights, wait = max(0, load - excess - stream), max(0, load - stream)
+            run[WEIGHTS] += weights
+            run[GATE] += wait - weights
+            run[DRAIN] += max(0, held - wait)
+        cycles, _ = banked_cycles(rounds, position, position + 1, False, chain, machine, scanner)
+        held = max(0, chain - steps)
+        end, stream = start + cycles, cycles - held
+        mean = -(-rounds.needed[position].sum() // rounds.present[position])
+        run[BUSY] += mean
+        run[IMBALANCE] += steps - mean
+        run[BANK] += stream - steps
+        run[_FOLDS] += 1
+    run[DRAIN] += held
+    run[DURATION] = end
+    run[_LAST], run[_HELD] = stream, held
+    _finish(run, rounds, machine)
     return run
 
 
+@njit(cache=True)
+def _group(rounds: Rounds, group: int, machine: Machine) -> np.ndarray:
+    """The rounds of one group that waits for nobody."""
+    run = np.zeros(RUN_FIELDS, np.int64)
+    for position in range(rounds.needed.shape[0]):
+        stream = rounds.stream[position, group]
+        repeat, needed = rounds.repeat[position], rounds.needed[position, group]
+        if stream == 0 or repeat == 0:
+            continue
+        _append(run, repeat, stream, rounds.load[position, group], machine)
+        run[BUSY] += repeat * needed
+        run[GATE] += repeat * (stream - needed)
+    _finish(run, rounds, machine)
+    return run
+
+
+@njit(cache=True)
+def _free_groups(rounds: Rounds, conflicts: bool, machine: Machine, scanner: Scanner) -> np.ndarray:
+    """The rounds where each group goes through its own folds and waits at the end only."""
+    critical = np.zeros(RUN_FIELDS, np.int64)
+    total, free = 0, -machine.rows
+    for group in range(rounds.needed.shape[1]):
+        own = _group(rounds, group, machine)
+        total += own[BUSY]
+        if own[DURATION] > 0:
+            free = max(free, own[DURATION] + own[FREE])
+        if own[DURATION] > critical[DURATION]:
+            critical = own
+    if critical[DURATION] == 0:
+        return critical
+    mean = -(-total // rounds.present.max())
+    most = critical[BUSY]
+    critical[BUSY] = min(mean, most)
+    critical[IMBALANCE] = most - critical[BUSY]
+    critical[FREE] = free - critical[DURATION]
+    if conflicts:
+        duration, free = banked_cycles(rounds, 0, len(rounds.repeat), True, 0, machine, scanner)
+        critical[BANK] = duration - critical[DURATION]
+        critical[DURATION], critical[FREE] = duration, free - duration
+    return critical
+
+
+@njit(cache=True)
+def _finish(run: np.ndarray, rounds: Rounds, machine: Machine) -> None:
+    if run[_FOLDS] == 0:
+        return
+    run[FREE] = machine.exit if machine.serial else -run[_LAST] - run[_HELD]
+    if machine.dataflow == OS and not machine.serial:
+        run[LEAD] = max(0, machine.rows - rounds.needed.max())
+
+
 @njit(cache=True, inline="always")
-def _append(run: np.ndarray, folds: int, stream: int, machine: Machine) -> None:
-    """Let `folds` folds of `stream` cycles follow what `run` holds, and account for the gaps before them."""
-    gap = gap_after(stream, machine)
-    gaps = run[GAP] + (folds - 1) * gap
-    if machine.serial:
-        drains = (folds - 1 + (run[GAP] > 0)) * machine.drain
-        run[DRAIN] += drains
-        run[WEIGHTS] += gaps - drains
+def _append(run: np.ndarray, repeat: int, stream: int, load: int, machine: Machine) -> None:
+    """Let `repeat` folds of `stream` cycles follow what `run` holds."""
+    if run[_FOLDS] == 0:
+        run[GATE] += max(0, load - machine.rows)
+        run[DURATION] += max(0, load - machine.rows)
     else:
-        run[WEIGHTS] += gaps
-    run[DURATION] += folds * stream + gaps
-    run[GAP] = gap
+        _gap(run, 1, run[_LAST], stream, load, machine)
+    if repeat > 1:
+        _gap(run, repeat - 1, stream, stream, load, machine)
+    run[DURATION] += repeat * stream
+    run[_LAST] = stream
+    run[_FOLDS] += repeat
+
+
+@njit(cache=True, inline="always")
+def _gap(run: np.ndarray, times: int, before: int, stream: int, load: int, machine: Machine) -> None:
+    """Cycles between two streams, the first of `before` and the second of `stream` cycles, `times` times.
+
+    Overlapped, the next load runs while a fold streams; serial, it begins when the results have left.
+    """
+    if machine.serial:
+        drain, weights, gate = machine.exit, min(load, machine.rows), max(0, load - machine.rows)
+    else:
+        weights = max(0, min(load, machine.rows) - before)
+        gate = max(0, load - before) - weights
+        drain = max(0, machine.rows - stream - weights - gate) if machine.dataflow == OS else 0
+        run[_HELD] = drain
+    run[WEIGHTS] += times * weights
+    run[GATE] += times * gate
+    run[DRAIN] += times * drain
+    run[DURATION] += times * (weights + gate + drain)

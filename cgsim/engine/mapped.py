@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cgsim.engine.bits import join
 from cgsim.engine.columns import TENSORS
 from cgsim.engine.dram import dram
 from cgsim.engine.machine import machine, workload
@@ -17,7 +18,7 @@ from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.plan import Plan, plan
 from cgsim.mapping.slots import slots
-from cgsim.mapping.tiling import candidates, whole_layer
+from cgsim.mapping.tiling import Tiling, candidates, whole_layer
 
 CANDIDATES = 24
 """Tilings tried per layer and mode, of those that fit the buffers the ones with the best estimate."""
@@ -28,7 +29,7 @@ Without it a layer would move many times the bytes to save a cycle."""
 
 @dataclass(frozen=True)
 class Calibration:
-    """Gates of one sample, uint64 [1, N or 1, W], on which the tilings of a gated operation are tried.
+    """Gates of one batch, uint64 [1, samples, N or 1, W], on which the tilings of a gated operation are tried.
 
     `key` names them (a trace's checksum): equal keys mean equal gates.
     """
@@ -42,44 +43,64 @@ class Mapped:
     """An operation ready to replay on `hardware` with `groups` feeds, dense if there is no calibration."""
 
     def __init__(
-        self, operation: Operation, hardware: Hardware, groups: int, calibration: Calibration | None = None
+        self,
+        operation: Operation,
+        hardware: Hardware,
+        groups: int,
+        calibration: Calibration | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
-        """Choose the tiling; raises CgsimError if not even the smallest tile fits the buffers."""
+        """Choose the tiling (or take the one given); raises CgsimError if not even the smallest tile fits."""
         layer = operation.layer
+        self.operation, self.hardware = operation, hardware
         self.memory = dram(hardware)
         self.machine = machine(hardware)
         self.layout = slots(layer, hardware.array.cols, groups)
-        self.work = workload(operation, self.layout, hardware.array.rows)
-        widths = self.layout.end - self.layout.first
-        self.slot_bits = np.ones_like(widths) if layer.gate == "pixel" else widths
-        self.whole = plan(layer, self.layout, whole_layer(layer, self.layout, hardware.array.rows))
+        self.work = workload(operation, self.layout, hardware)
+        self._plans: dict[tuple[Tiling, int], Plan] = {}
+        self.tiling = tiling or self._choose(calibration)
 
+    def _choose(self, calibration: Calibration | None) -> Tiling:
         density = 1.0 if calibration is None else calibration.density
-        tried = candidates(layer, hardware, groups, density, operation.residuals, CANDIDATES)
-        costs = [self._cost(plan(layer, self.layout, tiling), calibration) for tiling in tried]
+        layer, residuals = self.operation.layer, self.operation.residuals
+        tried = candidates(layer, self.hardware, self.layout.groups, density, residuals, CANDIDATES)
+        costs = [self._cost(tiling, calibration) for tiling in tried]
         enough = min(cycles for cycles, _ in costs) * TOLERANCE
         _, _, best = min((bytes_, cycles, i) for i, (cycles, bytes_) in enumerate(costs) if cycles <= enough)
-        self.tiling = tried[best]
-        self.plan = plan(layer, self.layout, self.tiling)
+        return tried[best]
 
-    def _cost(self, trial: Plan, calibration: Calibration | None) -> tuple[int, int]:
-        result = self.dense(trial) if calibration is None else self.gated(calibration.gates, trial)[0]
+    def _cost(self, tiling: Tiling, calibration: Calibration | None) -> tuple[int, int]:
+        if calibration is None:
+            result = self.dense(self.hardware.mapping.batch, tiling)
+        else:
+            result = self.gated(calibration.gates, tiling)[0]
         return int(result[CYCLES]), int(result[METRICS - len(TENSORS) : METRICS].sum())
 
-    def dense(self, tiles: Plan | None = None) -> np.ndarray:
-        """Counts of the whole reduction for one sample: int64 [RESULTS]."""
-        return replay_dense(tiles or self.plan, self.whole, self.work, self.machine, self.memory)
+    def _plan(self, tiling: Tiling, batch: int) -> Plan:
+        key = (tiling, batch)
+        if key not in self._plans:
+            order = self.hardware.mapping.pixel_order if self.hardware.array.dataflow == "is" else None
+            self._plans[key] = plan(self.operation.layer, self.layout, tiling, batch, order)
+        return self._plans[key]
 
-    def gated(self, gates: np.ndarray, tiles: Plan | None = None) -> np.ndarray:
-        """Counts per sample under `gates`, uint64 [S, N or 1, W]: int64 [S, RESULTS]."""
-        first, end = self.layout.first, self.layout.end
+    def _whole(self, batch: int) -> Plan:
+        return self._plan(whole_layer(self.operation.layer, self.layout, batch), batch)
+
+    def dense(self, batch: int = 1, tiling: Tiling | None = None) -> np.ndarray:
+        """Counts of the whole reduction for one batch of samples: int64 [RESULTS]."""
+        tiles = self._plan(tiling or self.tiling, batch)
+        return replay_dense(tiles, self._whole(batch), self.work, self.machine, self.memory)
+
+    def gated(self, gates: np.ndarray, tiling: Tiling | None = None) -> np.ndarray:
+        """Counts per batch under `gates`, uint64 [batches, samples, N or 1, W]: int64 [batches, RESULTS]."""
+        batch = gates.shape[1]
+        joined = np.stack([join(one, self.operation.layer.pixels) for one in gates]) if batch > 1 else gates[:, 0]
         return replay_gated(
-            gates,
-            first,
-            end,
-            self.slot_bits,
-            tiles or self.plan,
-            self.whole,
+            joined,
+            self.layout.first,
+            self.layout.end,
+            self._plan(tiling or self.tiling, batch),
+            self._whole(batch),
             self.work,
             self.machine,
             self.memory,
@@ -87,13 +108,15 @@ class Mapped:
 
     def describe(self) -> dict[str, Any]:
         """The tiling, for the report."""
-        tiling = self.tiling
+        tiling, batch = self.tiling, self.hardware.mapping.batch
+        tiles = self._plan(tiling, batch)
         return {
+            "tile_samples": tiling.tile_samples,
             "tile_rows": tiling.tile_rows,
             "tile_columns": tiling.tile_columns,
-            "tile_channels": int(self.plan.channels[0, 1]),
-            "pixel_tiles": len(self.plan.pixels),
-            "channel_tiles": len(self.plan.folds),
+            "tile_channels": int(tiles.channels[0, 1]),
+            "pixel_tiles": len(tiles.pixels),
+            "channel_tiles": len(tiles.folds),
             "loop_order": tiling.loop_order,
             "chunk_folds": tiling.chunk_folds,
             "interleaved": tiling.interleaved,

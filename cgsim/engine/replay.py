@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cgsim.engine.bits import count_ranges, unite
+from cgsim.engine.bits import count_ranges, filters_of, unite
 from cgsim.engine.dram import Dram
-from cgsim.engine.machine import Machine, Workload
+from cgsim.engine.machine import IS, Machine, Workload
 from cgsim.engine.pipeline import METRICS, array_alone, run_pipeline
 from cgsim.engine.steps import program
 from cgsim.mapping.plan import Plan
@@ -19,13 +19,14 @@ RESULTS = METRICS + 2
 
 @njit(cache=True)
 def replay_dense(plan: Plan, whole: Plan, work: Workload, machine: Machine, memory: Dram) -> np.ndarray:
-    """A layer without conditional path: int64 [RESULTS]. `whole` is the plan of unlimited buffers."""
-    none, counts = np.zeros(0, np.int64), np.zeros((1, 1), np.int64)
-    united = np.zeros((0, 0), np.uint64)
+    """A layer without conditional path, for one batch: int64 [RESULTS]. `whole`: the plan of unlimited buffers."""
+    counts, none = np.zeros((1, 1), np.int64), np.zeros((0, 0), np.uint64)
     out = np.zeros(RESULTS, np.int64)
-    steps = program(plan, work, machine, none, counts, counts, united)
+    steps = program(plan, work, machine, counts, none, none)
     out[:METRICS] = run_pipeline(steps, plan, work, machine, memory)
-    out[ARRAY_CYCLES] = array_alone(program(whole, work, machine, none, counts, counts, united), machine)
+    if not one_tile(plan):
+        steps = program(whole, work, machine, counts, none, none)
+    out[ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
     return out
 
 
@@ -34,36 +35,54 @@ def replay_gated(
     gates: np.ndarray,
     slot_first: np.ndarray,
     slot_end: np.ndarray,
-    slot_bits: np.ndarray,
     plan: Plan,
     whole: Plan,
     work: Workload,
     machine: Machine,
     memory: Dram,
 ) -> np.ndarray:
-    """A gated layer, sample by sample: int64 [S, RESULTS].
+    """A gated layer, batch by batch: int64 [B, RESULTS].
 
-    `gates` uint64 [S, N, W], or [S, 1, W] where all channels share the gate of a pixel. Slot s holds output
-    channels [slot_first[s], slot_end[s]) and has slot_bits[s] gate bits per pixel.
+    `gates` uint64 [B, N, W] of all pixels of a batch, or [B, 1, W] where all channels share the gate of a
+    pixel. Slot s holds output channels [slot_first[s], slot_end[s]).
     """
     out = np.zeros((gates.shape[0], RESULTS), np.int64)
-    for sample in range(gates.shape[0]):
-        own = gates[sample]
+    alone = np.zeros(0, np.int64)
+    for batch in range(gates.shape[0]):
+        own = gates[batch]
         united = unite(own, slot_first, slot_end)
-        counts, needed = count_ranges(own, plan.pixels), count_ranges(united, plan.pixels)
-        steps = program(plan, work, machine, slot_bits, needed, counts, united)
-        out[sample, :METRICS] = run_pipeline(steps, plan, work, machine, memory)
-        on = _sum_tiles(counts)
-        steps = program(whole, work, machine, slot_bits, _sum_tiles(needed), on, united)
-        out[sample, ARRAY_CYCLES] = array_alone(steps, machine)
-        out[sample, ON] = on.sum()
+        counts = count_ranges(own, plan.pixels)
+        filters = _filters(own, plan, work, machine)
+        steps = program(plan, work, machine, counts, united, filters)
+        out[batch, :METRICS] = run_pipeline(steps, plan, work, machine, memory)
+        on = counts.sum()
+        if not one_tile(plan):
+            filters = _filters(own, whole, work, machine)
+            steps = program(whole, work, machine, count_ranges(own, whole.pixels), united, filters)
+        out[batch, ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
+        out[batch, ON] = on
     return out
 
 
 @njit(cache=True)
-def _sum_tiles(counts: np.ndarray) -> np.ndarray:
-    """int64 [P, R] to [1, R]: the tiles of a layer as one."""
-    total = np.zeros((1, counts.shape[1]), np.int64)
-    for tile in range(counts.shape[0]):
-        total[0] += counts[tile]
-    return total
+def replay_array(
+    gates: np.ndarray, slot_first: np.ndarray, slot_end: np.ndarray, whole: Plan, work: Workload, machine: Machine
+) -> int:
+    """Cycles of the array alone for one batch; `gates` uint64 [N or 1, W]."""
+    united = unite(gates, slot_first, slot_end)
+    counts = count_ranges(gates, whole.pixels)
+    steps = program(whole, work, machine, counts, united, _filters(gates, whole, work, machine))
+    return array_alone(steps, whole, work, machine)
+
+
+@njit(cache=True)
+def _filters(gates: np.ndarray, plan: Plan, work: Workload, machine: Machine) -> np.ndarray:
+    if machine.dataflow != IS or work.pixel_gates:
+        return np.zeros((0, 0), np.uint64)
+    return filters_of(gates, plan.slot_of, plan.first_slot[-1])
+
+
+@njit(cache=True)
+def one_tile(plan: Plan) -> bool:
+    """True if the plan is that of unlimited buffers."""
+    return plan.pixels.shape[0] == 1 and plan.folds.shape[0] == 1 and plan.loop_order != 1

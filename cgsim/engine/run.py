@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,22 +10,17 @@ import numpy as np
 
 from cgsim.engine.checks import check_conservation
 from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
-from cgsim.engine.dram import dram
-from cgsim.engine.machine import machine
-from cgsim.engine.mapped import Calibration, Mapped, mapped
 from cgsim.engine.pipeline import CYCLES, METRICS
 from cgsim.engine.replay import ARRAY_CYCLES, ON, RESULTS
-from cgsim.engine.vector import run_vector
+from cgsim.engine.replays import Channels, GateNetwork, Gated, Replay, Ungated, VectorLayer
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.capacity import require_fits
 from cgsim.mapping.operations import Operation, operations
-from cgsim.mapping.vector import vector_tiles
-from cgsim.trace.macs import executed_macs
-from cgsim.trace.network import Layer, Network
+from cgsim.trace.network import Network
 
-REPLAYED = ("activation", "pixel", "none")
-BLOCK_SAMPLES = 64
+PIECE = 64
+"""Samples whose gates are read and replayed together."""
 
 
 class Gates(Protocol):
@@ -44,10 +39,13 @@ class Gates(Protocol):
         """Differs where the gates differ."""
 
     def gates(self, layer_name: str, samples: Any = None) -> np.ndarray:
-        """Packed gates, uint64 [S, N, W] or [S, W]."""
+        """Packed gates, uint64 [S, N, W], [S, W] or [W]."""
 
-    def blocks(self, max_samples: int | None = None) -> Iterator[slice]:
-        """Samples that are read together."""
+    def channels_on(self, layer_name: str, samples: Any = None) -> np.ndarray:
+        """Output channels that are on, bool [S, N]."""
+
+    def inputs_on(self, layer_name: str, samples: Any = None) -> np.ndarray | None:
+        """Input channels that are on, bool [S, Cin]; None if all always are."""
 
     def gated_macs(self, layer_name: str) -> np.ndarray:
         """Executed MACs per sample, int64 [n_samples]."""
@@ -75,56 +73,38 @@ def run(
 ) -> Counts:
     """Replay `samples` (all by default) of `trace` on `hardware`, gated and dense.
 
-    Gated tilings are chosen on the first sample of the trace, whichever samples are replayed. `progress`
-    is called with the number of samples just finished. With `check`, conservation of cycles, bytes and
-    MACs is verified. Raises CgsimError for samples that the trace does not have, for operators or gates that
-    are not modelled, and for layers that do not fit the buffers.
+    Consecutive samples form batches of `mapping.batch` (the last may be smaller); what a batch takes is shared
+    out over its samples. Gated tilings are chosen on the first batch of the trace, whichever samples are
+    replayed. `progress` is called with the number of samples just finished. With `check`, conservation of
+    cycles, bytes and MACs is verified. Raises CgsimError for samples that the trace does not have, for
+    gates that are not modelled, and for layers that do not fit the buffers.
     """
     chosen = _samples(trace.n_samples, samples)
     todo = operations(trace.network)
-    for operation in todo:
-        _refuse_unmodelled(operation.layer)
-    gating = hardware.gate_unit.enabled
     require_fits(todo, hardware)
+    batch = min(hardware.mapping.batch, len(chosen))
+    replays = [_replay_of(trace, hardware, operation) for operation in todo]
     raw = {mode: np.zeros((len(chosen), len(todo), RESULTS), np.int64) for mode in MODES}
-    mapping: list[dict[str, Any]] = []
-    replayed: dict[int, Mapped] = {}  # gated operations, by position
-
-    for index, operation in enumerate(todo):
-        layer = operation.layer
-        if not layer.on_array:
-            counts = run_vector(vector_tiles(layer, hardware), machine(hardware), dram(hardware))
-            raw["dense"][:, index, :METRICS] = raw["gated"][:, index, :METRICS] = counts
-            continue
-        dense = mapped(operation.ungated(), hardware, 1)
-        raw["dense"][:, index] = raw["gated"][:, index] = dense.dense()
-        own = dense
-        if gating and layer.gate != "none":
-            own = mapped(operation, hardware, hardware.array.column_groups, _calibration(trace, layer))
-            replayed[index] = own
-        mapping.append({"layer": layer.name, "mode": "dense", **dense.describe()})
-        mapping.append({"layer": layer.name, "mode": "gated", **own.describe()})
-
-    for block in trace.blocks(BLOCK_SAMPLES):
-        places = np.flatnonzero((chosen >= block.start) & (chosen < block.stop))
-        if len(places) == 0:
-            continue
-        for index, own in replayed.items():
-            raw["gated"][places, index] = own.gated(_gates(trace, todo[index].layer, chosen[places]))
+    piece = batch * max(1, PIECE // batch)
+    for start in range(0, len(chosen), piece):
+        own = chosen[start : start + piece]
+        for index, replay in enumerate(replays):
+            places = slice(start, start + len(own))
+            raw["dense"][places, index] = replay.dense(len(own), batch)
+            raw["gated"][places, index] = replay.gated(own, batch)
         if progress is not None:
-            progress(len(places))
+            progress(len(own))
     if hardware.array.pipelining == "scalesim":  # it counts its last cycle from 0
         for mode in MODES:
             raw[mode][..., ARRAY_CYCLES] -= raw[mode][..., ARRAY_CYCLES] > 0
 
-    columns = _columns(chosen, todo, raw, set(replayed))
+    columns = _columns(chosen, todo, raw, replays)
     if check:
-        implied = [
-            trace.gated_macs(o.layer.name)[chosen] if gating else np.full(len(chosen), o.layer.dense_macs)
-            for o in todo
-        ]
-        check_conservation(columns, np.stack(implied, axis=1).ravel(), todo)
+        implied = np.stack([replay.implied_macs(chosen) for replay in replays], axis=1).ravel()
+        stored = np.stack([replay.stored(chosen) for replay in replays], axis=1).ravel()
+        check_conservation(columns, implied, stored, todo, batch)
     fused = {operation.layer.name: list(operation.fused) for operation in todo if operation.fused}
+    mapping = [line for replay in replays for line in replay.describe()]
     return Counts(columns, fused, mapping)
 
 
@@ -137,39 +117,31 @@ def _samples(available: int, samples: Sequence[int] | None) -> np.ndarray:
     return chosen
 
 
-def _refuse_unmodelled(layer: Layer) -> None:
+def _replay_of(trace: Gates, hardware: Hardware, operation: Operation) -> Replay:
+    """The way in which an operation is replayed."""
+    layer, network = operation.layer, trace.network
     if layer.operator == "gate_network":
-        raise CgsimError(f"layer {layer.name!r}: operator 'gate_network' is not replayed")
-    if layer.gate not in REPLAYED:
-        raise CgsimError(
-            f"layer {layer.name!r}: gates of granularity {layer.gate!r} are not replayed "
-            f"(replayed: {', '.join(REPLAYED)})"
-        )
-
-
-def _gates(trace: Gates, layer: Layer, samples: np.ndarray) -> np.ndarray:
-    """Gates as uint64 [S, N or 1, W]."""
-    gates = trace.gates(layer.name, samples)
-    return np.ascontiguousarray(gates.reshape(gates.shape[0], -1, gates.shape[-1]))
-
-
-def _calibration(trace: Gates, layer: Layer) -> Calibration:
-    gates = _gates(trace, layer, np.arange(1))
-    on = int(np.bitwise_count(gates).sum())
-    return Calibration(f"{trace.checksum} {layer.name}", gates, on / (gates.shape[1] * layer.pixels))
+        return GateNetwork(trace, hardware, operation)
+    if not layer.on_array:
+        return VectorLayer(trace, hardware, operation)
+    sources = network.input_sources(layer)
+    static = all(network.by_name[name].gate == "static" for name in sources)
+    if not hardware.gate_unit.enabled and not (static and layer.gate in ("none", "static")):
+        return Ungated(trace, hardware, operation)
+    if sources or layer.gate in ("channel", "static"):
+        return Channels(trace, hardware, operation)
+    return Ungated(trace, hardware, operation) if layer.gate == "none" else Gated(trace, hardware, operation)
 
 
 def _columns(
-    chosen: np.ndarray, todo: tuple[Operation, ...], raw: dict[str, np.ndarray], replayed: set[int]
+    chosen: np.ndarray, todo: tuple[Operation, ...], raw: dict[str, np.ndarray], replays: Sequence[Replay]
 ) -> dict[str, np.ndarray]:
-    shape = (len(chosen), len(todo))
-    density = np.ones(shape)
-    macs = {mode: np.tile(np.array([o.layer.dense_macs for o in todo]), (len(chosen), 1)) for mode in MODES}
-    for index in replayed:
-        layer, on = todo[index].layer, raw["gated"][:, index, ON]
-        macs["gated"][:, index] = executed_macs(layer, on)
-        density[:, index] = on / np.prod(layer.gate_shape)
-
+    on = raw["gated"][..., ON]
+    density = np.stack([replay.density(chosen, on[:, i]) for i, replay in enumerate(replays)], axis=1)
+    macs = {
+        "dense": np.tile(np.array([o.layer.dense_macs for o in todo]), (len(chosen), 1)),
+        "gated": np.stack([replay.macs(chosen, on[:, i]) for i, replay in enumerate(replays)], axis=1),
+    }
     columns: dict[str, np.ndarray] = {
         "sample": np.repeat(chosen, len(todo)),
         "layer": np.tile([operation.layer.name for operation in todo], len(chosen)),

@@ -9,13 +9,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cgsim.engine.folds import RUN_FIELDS, base_run, conditional_run
-from cgsim.engine.machine import Machine, Workload
+from cgsim.engine.folds import RUN_FIELDS, run_rounds
+from cgsim.engine.machine import LAYER, Machine, Workload
+from cgsim.engine.rounds import Rounds, base_rounds, cut, late_rounds, slices_of, weights_of
 from cgsim.mapping.plan import Plan
 
 TILE, CONDITIONAL, LAST, WEIGHT_BYTES, ACTIVATION_BYTES, RESIDUAL_BYTES, OUTPUTS, RUN = range(8)
-"""Fields of a step; from RUN on, the fields of its run of folds (`cgsim.engine.folds`)."""
-STEP_FIELDS = RUN + RUN_FIELDS
+"""Fields of a step; from RUN on, for each lane the fields of its run of rounds (`cgsim.engine.folds`)."""
+
+
+@njit(cache=True, inline="always")
+def lanes_of(work: Workload, machine: Machine) -> int:
+    """Clocks that a layer runs on: one, or one per column group where groups wait only at the end of the layer."""
+    return work.column_groups if machine.sync == LAYER else 1
 
 
 @njit(cache=True, inline="always")
@@ -35,11 +41,12 @@ def tile_at(tile: int, plan: Plan) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def chunks(folds: int, plan: Plan) -> int:
-    """Steps that `folds` row folds take: one, unless weights are streamed in chunks."""
+def chunks(phase: np.ndarray, at_channels: int, plan: Plan, rows: int) -> int:
+    """Steps that a phase of a tile takes: one, unless weights are streamed in chunks."""
+    slices = slices_of(phase, plan.channels[at_channels], rows)
     if plan.loop_order != 1:
-        return min(folds, 1)
-    return -(-folds // plan.chunk_folds)
+        return min(slices, 1)
+    return -(-slices // plan.chunk_folds)
 
 
 @njit(cache=True)
@@ -47,106 +54,89 @@ def program(
     plan: Plan,
     work: Workload,
     machine: Machine,
-    slot_bits: np.ndarray,
-    needed: np.ndarray,
     counts: np.ndarray,
     united: np.ndarray,
+    filters: np.ndarray,
 ) -> np.ndarray:
-    """Steps of one layer for one sample, int64 [steps, STEP_FIELDS].
+    """Steps of one layer for one batch, int64 [steps, RUN + lanes * RUN_FIELDS].
 
-    `slot_bits` int64 [slots]: gate bits per pixel that the scanner reads for a slot. `needed` int64
-    [pixel tiles, slots], `counts` int64 [pixel tiles, N or 1]: gates that are on, per channel (one column
-    where all channels share a gate). `united` uint64 [slots, W]. Layers without conditional path read
-    none of them.
+    `counts` int64 [pixel tiles, N or 1]: gates that are on, per channel (one column where all channels share a
+    gate). `united` uint64 [slots, W]: pixels that a slot needs. `filters` uint64 [slots of pixels, N / 64]:
+    channels that a slot of pixels needs (`is` only). Layers without conditional path read none of them.
     """
-    base_chunks = chunks(work.base_folds, plan)
-    late_chunks = chunks(work.conditional_folds, plan)
-    tiles = plan.pixels.shape[0] * plan.folds.shape[0]
-    steps = np.zeros((tiles * (base_chunks + late_chunks), STEP_FIELDS), np.int64)
+    pixel_tiles, channel_tiles = plan.pixels.shape[0], plan.folds.shape[0]
+    count = 0
+    for tile in range(channel_tiles):
+        count += chunks(work.base_parts, tile, plan, machine.rows)
+        count += chunks(work.late_parts, tile, plan, machine.rows)
+    steps = np.zeros((count * pixel_tiles, RUN + lanes_of(work, machine) * RUN_FIELDS), np.int64)
     row = 0
     here = np.zeros(plan.channels[-1, 1], np.bool_)  # channels whose conditional weights are in the buffer
-    loaded = np.zeros((work.in_height, work.in_width), np.bool_)  # pixels whose conditional inputs are
+    samples = plan.pixels[-1, 1] // work.pixels
+    loaded = np.zeros((samples, work.in_height, work.in_width), np.bool_)  # whose conditional inputs are
+    gated = len(work.late_parts) > 0
+    tiles = pixel_tiles * channel_tiles
     for turn in range(tiles + 1):
         if turn < tiles:
-            row = _base_steps(steps, row, turn, base_chunks, late_chunks == 0, plan, work, machine)
+            row = _base_steps(steps, row, turn, not gated, plan, work, machine)
         late = turn - 1 if plan.interleaved else turn
-        if late_chunks and 0 <= late < tiles:
-            row = _conditional_steps(
-                steps,
-                row,
-                late,
-                late_chunks,
-                plan,
-                work,
-                machine,
-                slot_bits,
-                needed,
-                counts,
-                united,
-                here,
-                loaded,
+        if gated and 0 <= late < tiles:
+            row = _late_steps(
+                steps, row, late, plan, work, machine, counts, united, filters, here, loaded
             )
     return steps
 
 
 @njit(cache=True)
 def _base_steps(
-    steps: np.ndarray,
-    row: int,
-    tile: int,
-    count: int,
-    final: bool,
-    plan: Plan,
-    work: Workload,
-    machine: Machine,
+    steps: np.ndarray, row: int, tile: int, final: bool, plan: Plan, work: Workload, machine: Machine
 ) -> int:
     at_pixels, at_channels = tile_at(tile, plan)
-    channels = plan.channels[at_channels, 1] - plan.channels[at_channels, 0]
-    vectors = plan.pixels[at_pixels, 1] - plan.pixels[at_pixels, 0]
-    column_folds = plan.folds[at_channels, 1] - plan.folds[at_channels, 0]
+    channels = plan.channels[at_channels]
+    count = chunks(work.base_parts, at_channels, plan, machine.rows)
+    if count == 0:
+        return row
+    every = np.ones(channels[1], np.bool_)
+    rounds = base_rounds(at_pixels, at_channels, plan, work, machine)
     for chunk in range(count):
         step = steps[row]
-        folds, reduction = _chunk(chunk, count, work.base_folds, work.base_reduction, plan, machine)
+        first, end = _row_folds(chunk, count, plan)
         step[TILE] = tile
         if plan.loop_order == 1 or at_pixels == 0:
-            step[WEIGHT_BYTES] = size_in_bytes(channels * reduction, work.weight_bits)
+            weights = weights_of(work.base_parts, channels, first, end, every, machine.rows)
+            step[WEIGHT_BYTES] = size_in_bytes(weights, work.weight_bits)
         if chunk == 0:
-            step[ACTIVATION_BYTES] = size_in_bytes(
-                plan.inputs[at_channels, 0] * _patch_area(plan.patch[at_pixels]), work.activation_bits
-            )
-        step[RUN:] = base_run(folds * column_folds, vectors, machine)
+            values = plan.inputs[at_channels, 0] * _patch_area(at_pixels, plan)
+            step[ACTIVATION_BYTES] = size_in_bytes(values, work.activation_bits)
+        cut(rounds, work.base_parts, channels, first, end, machine)
+        _run(step, rounds, work, machine)
         if final and chunk == count - 1:
-            _finish(step, vectors * channels, work)
+            _finish(step, at_pixels, channels, plan, work)
         row += 1
     return row
 
 
 @njit(cache=True)
-def _conditional_steps(
+def _late_steps(
     steps: np.ndarray,
     row: int,
     tile: int,
-    count: int,
     plan: Plan,
     work: Workload,
     machine: Machine,
-    slot_bits: np.ndarray,
-    needed: np.ndarray,
     counts: np.ndarray,
     united: np.ndarray,
+    filters: np.ndarray,
     here: np.ndarray,
     loaded: np.ndarray,
 ) -> int:
     at_pixels, at_channels = tile_at(tile, plan)
-    first, end = plan.channels[at_channels]
-    pixels = plan.pixels[at_pixels, 1] - plan.pixels[at_pixels, 0]
+    channels = plan.channels[at_channels]
     first_slot = plan.folds[at_channels, 0] * work.column_groups
     end_slot = min(plan.folds[at_channels, 1] * work.column_groups, united.shape[0])
-    own = needed[at_pixels, first_slot:end_slot]
-    scans = -(-slot_bits[first_slot:end_slot] * pixels // machine.scan_bits)
 
     kept = plan.loop_order != 1  # fetched weights stay for the pixel tiles that follow
-    wanted = _wanted_channels(first, end, counts[at_pixels], here, kept, machine.on_demand == 1)
+    wanted = _wanted_channels(channels, counts[at_pixels], here, kept, machine.on_demand == 1)
     if plan.loop_order == 0 or at_channels == 0:
         loaded[:] = False
     late_pixels = 0
@@ -154,62 +144,68 @@ def _conditional_steps(
         if machine.on_demand:
             late_pixels = _fetch_pixels(united[first_slot:end_slot], plan.pixels[at_pixels], work, loaded)
         elif plan.loop_order == 0 or at_channels == 0:
-            late_pixels = _patch_area(plan.patch[at_pixels])
+            late_pixels = _patch_area(at_pixels, plan)
+    rounds = late_rounds(at_pixels, at_channels, plan, work, machine, united, filters)
+    count = chunks(work.late_parts, at_channels, plan, machine.rows)
     for chunk in range(count):
         step = steps[row]
-        folds, reduction = _chunk(
-            chunk, count, work.conditional_folds, work.conditional_reduction, plan, machine
-        )
+        first, end = _row_folds(chunk, count, plan)
         step[TILE] = tile
         step[CONDITIONAL] = 1
-        step[WEIGHT_BYTES] = size_in_bytes(wanted * reduction, work.weight_bits)
+        weights = weights_of(work.late_parts, channels, first, end, wanted, machine.rows)
+        step[WEIGHT_BYTES] = size_in_bytes(weights, work.weight_bits)
         if chunk == 0:
-            step[ACTIVATION_BYTES] = size_in_bytes(
-                late_pixels * plan.inputs[at_channels, 1], work.activation_bits
-            )
-        step[RUN:] = conditional_run(own, scans, work.column_groups, folds, machine)
+            values = late_pixels * plan.inputs[at_channels, 1]
+            step[ACTIVATION_BYTES] = size_in_bytes(values, work.activation_bits)
+        cut(rounds, work.late_parts, channels, first, end, machine)
+        _run(step, rounds, work, machine)
         if chunk == count - 1:
-            _finish(step, pixels * (end - first), work)
+            _finish(step, at_pixels, channels, plan, work)
         row += 1
     return row
 
 
-@njit(cache=True)
-def _chunk(
-    chunk: int, count: int, folds: int, reduction: int, plan: Plan, machine: Machine
-) -> tuple[int, int]:
-    """(row folds, reduction length) of a chunk; the last one takes what is left."""
+@njit(cache=True, inline="always")
+def _row_folds(chunk: int, count: int, plan: Plan) -> tuple[int, int]:
+    """Row folds [first, end) of a chunk; one that is not chunked takes all."""
     if count == 1:
-        return folds, reduction
-    first = chunk * plan.chunk_folds
-    end = min(first + plan.chunk_folds, folds)
-    return end - first, min(end * machine.rows, reduction) - first * machine.rows
+        return 0, 1 << 40
+    return chunk * plan.chunk_folds, (chunk + 1) * plan.chunk_folds
 
 
 @njit(cache=True)
-def _finish(step: np.ndarray, outputs: int, work: Workload) -> None:
+def _run(step: np.ndarray, rounds: Rounds, work: Workload, machine: Machine) -> None:
+    lanes = lanes_of(work, machine)
+    for lane in range(lanes):
+        run = run_rounds(rounds, lane if lanes > 1 else -1, machine, work.scanner)
+        step[RUN + lane * RUN_FIELDS : RUN + (lane + 1) * RUN_FIELDS] = run
+
+
+@njit(cache=True)
+def _finish(step: np.ndarray, at_pixels: int, channels: np.ndarray, plan: Plan, work: Workload) -> None:
+    pixels = plan.pixels[at_pixels, 1] - plan.pixels[at_pixels, 0]
     step[LAST] = 1
-    step[OUTPUTS] = outputs
-    step[RESIDUAL_BYTES] = size_in_bytes(outputs * work.residuals, work.activation_bits)
+    step[OUTPUTS] = pixels * (channels[1] - channels[0])
+    step[RESIDUAL_BYTES] = size_in_bytes(step[OUTPUTS] * work.residuals, work.activation_bits)
 
 
 @njit(cache=True, inline="always")
-def _patch_area(patch: np.ndarray) -> int:
-    return (patch[1] - patch[0]) * (patch[3] - patch[2])
+def _patch_area(at_pixels: int, plan: Plan) -> int:
+    patch = plan.patch[at_pixels]
+    return plan.samples[at_pixels] * (patch[1] - patch[0]) * (patch[3] - patch[2])
 
 
 @njit(cache=True)
 def _wanted_channels(
-    first: int, end: int, counts: np.ndarray, here: np.ndarray, kept: bool, on_demand: bool
-) -> int:
-    """Channels of [first, end) whose conditional weights a step fetches; marks them as fetched if kept."""
-    wanted = 0
-    for channel in range(first, end):
+    channels: np.ndarray, counts: np.ndarray, here: np.ndarray, kept: bool, on_demand: bool
+) -> np.ndarray:
+    """Channels of a tile whose conditional weights a step fetches, bool [N]; marks them as fetched if kept."""
+    wanted = np.zeros(channels[1], np.bool_)
+    for channel in range(channels[0], channels[1]):
         at = channel if len(counts) > 1 else 0
         if (on_demand and counts[at] == 0) or (kept and here[channel]):
             continue
-        wanted += 1
-        here[channel] = True
+        wanted[channel] = here[channel] = True
     return wanted
 
 
@@ -225,15 +221,16 @@ def _fetch_pixels(united: np.ndarray, pixels: np.ndarray, work: Workload, loaded
                 break
         if not wanted:
             continue
-        top = pixel // work.out_width * work.stride[0] - work.padding[0]
-        left = pixel % work.out_width * work.stride[1] - work.padding[1]
+        sample, place = pixel // work.pixels, pixel % work.pixels
+        top = place // work.out_width * work.stride[0] - work.padding[0]
+        left = place % work.out_width * work.stride[1] - work.padding[1]
         for down in range(work.kernel[0]):
             y = top + down * work.dilation[0]
             if y < 0 or y >= work.in_height:
                 continue
             for across in range(work.kernel[1]):
                 x = left + across * work.dilation[1]
-                if 0 <= x < work.in_width and not loaded[y, x]:
-                    loaded[y, x] = True
+                if 0 <= x < work.in_width and not loaded[sample, y, x]:
+                    loaded[sample, y, x] = True
                     fetched += 1
     return fetched

@@ -54,9 +54,7 @@ class Array(Section):
         json_schema_extra=_extra("PEs"),
         description="Rows of PEs.",
     )
-    cols: int = Field(
-        ge=1, le=1024, json_schema_extra=_extra("PEs"), description="Columns of PEs."
-    )
+    cols: int = Field(ge=1, le=1024, json_schema_extra=_extra("PEs"), description="Columns of PEs.")
     dataflow: Literal["ws", "is", "os"] = Field(
         description="What stays in the PEs: `ws` weights (rows: K, columns: output channels), `is` input "
         "activations (rows: K, columns: pixels), `os` partial sums (rows: pixels, columns: output channels).",

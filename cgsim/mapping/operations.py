@@ -27,8 +27,9 @@ class Operation:
 def operations(network: Network) -> tuple[Operation, ...]:
     """Operations of `network` in execution order.
 
-    An addition is fused into its producer that executes last, if that runs on the array and nobody
-    else reads it: every other operand is then complete, and the sum replaces the producer's output.
+    An addition is fused into its producer that executes last, if that runs on the array, computes all its
+    channels, and nobody else reads it: every other operand is then complete, and the sum replaces the
+    producer's output.
     """
     order = {layer.name: position for position, layer in enumerate(network.layers)}
     readers: dict[str, int] = {}
@@ -43,7 +44,8 @@ def operations(network: Network) -> tuple[Operation, ...]:
             continue
         last = max(layer.producers, key=lambda name: order.get(name, -1))
         target = host.get(last, last)
-        if target in order and network.by_name[target].on_array and readers[last] == 1:
+        hosts = target in order and network.by_name[target].on_array
+        if hosts and network.by_name[target].gate not in ("channel", "static") and readers[last] == 1:
             host[layer.name] = target
             fused.setdefault(target, []).append(layer)
     return tuple(

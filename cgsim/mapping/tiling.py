@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cgsim.hardware import Hardware
+from cgsim.mapping.parts import END, FIRST, LENGTH, SKIP_END, SKIP_FIRST, parts, row_folds
 from cgsim.mapping.slots import Slots, slots
 from cgsim.trace.network import Layer
 
@@ -23,7 +24,8 @@ NEAR = 1.05
 class Tiling:
     """How one layer is cut for the buffers.
 
-    A tile is `tile_rows` x `tile_columns` output pixels times the channels of `tile_folds` column folds.
+    A tile is `tile_rows` x `tile_columns` output pixels of `tile_samples` samples (more than one only where it
+    covers the whole plane) times the channels of `tile_folds` column folds of output channels.
 
     loop_order
         `weights_outer`: the weights of a channel tile stay while all pixel tiles pass; activations are
@@ -42,11 +44,18 @@ class Tiling:
     chunk_folds: int
     loop_order: LoopOrder
     interleaved: bool
+    tile_samples: int = 1
 
-    def pixel_tiles(self, layer: Layer) -> int:
+    def pixel_tiles(self, layer: Layer, batch: int = 1) -> int:
         """Number of pixel tiles."""
         _, height, width = layer.out_shape
-        return ceil(height / self.tile_rows) * ceil(width / self.tile_columns)
+        cuts = ceil(height / self.tile_rows) * ceil(width / self.tile_columns)
+        return ceil(batch / self.tile_samples) * cuts
+
+    @property
+    def tile_pixels(self) -> int:
+        """Output pixels of a whole tile."""
+        return self.tile_rows * self.tile_columns * self.tile_samples
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,10 @@ def patch_size(layer: Layer, rows: int, columns: int) -> int:
     return size
 
 
-def whole_layer(layer: Layer, layout: Slots, rows: int) -> Tiling:
+def whole_layer(layer: Layer, layout: Slots, batch: int = 1) -> Tiling:
     """The tiling of an accelerator with unlimited buffers: one tile."""
     _, height, width = layer.out_shape
-    folds = max(ceil(layer.base_reduction / rows), ceil(layer.reduction / rows))
-    return Tiling(height, width, layout.column_folds, folds, "weights_resident", False)
+    return Tiling(height, width, layout.column_folds, 1, "weights_resident", False, batch)
 
 
 def need(
@@ -84,11 +92,11 @@ def need(
     of activations and accumulators (a tile in its base phase, one that waits for its conditional
     phase, one that is being loaded or stored) and two of gates.
     """
-    pixel_tiles = tiling.pixel_tiles(layer)
+    pixel_tiles = tiling.pixel_tiles(layer, hardware.mapping.batch)
     channel_tiles = ceil(layout.column_folds / tiling.tile_folds)
     tiles = pixel_tiles * channel_tiles
     depth = 3 if tiling.interleaved else 2 if hardware.buffers.double_buffered else 1
-    pixels = tiling.tile_rows * tiling.tile_columns
+    pixels = tiling.tile_pixels
     channels = min(tiling.tile_folds * layout.groups * layout.width, layer.out_channels)
 
     in_channels = layer.in_shape[0]
@@ -104,7 +112,7 @@ def need(
         if tiling.loop_order == "activations_outer":
             weight_parts = 2 if depth > 1 else 1
             weights = channels * min(tiling.chunk_folds * hardware.array.rows, layer.reduction)
-    patch = patch_size(layer, tiling.tile_rows, tiling.tile_columns)
+    patch = patch_size(layer, tiling.tile_rows, tiling.tile_columns) * tiling.tile_samples
     values = patch * in_channels * activation_parts + pixels * channels * residuals * min(depth, tiles)
     return Need(
         activation=(values * layer.activation_bits + 7) // 8,
@@ -133,9 +141,10 @@ def _best(
 ) -> tuple[Tiling, ...]:
     layout = slots(layer, hardware.array.cols, column_groups)
     gated = layer.conditional_reduction > 0
+    phases = _phases(layer, hardware)
     costs = {
-        tiling: _estimate(layer, layout, hardware, tiling, density)
-        for tiling in _candidates(layer, layout, hardware, gated)
+        tiling: _estimate(layer, layout, hardware, tiling, density, phases)
+        for tiling in _candidates(layer, layout, hardware, gated, max(phase.row_folds for phase in phases))
         if _fits(need(layer, layout, hardware, tiling, residuals, gated), hardware)
     }
     fastest = sorted(costs, key=costs.__getitem__)
@@ -144,22 +153,21 @@ def _best(
     return tuple(dict.fromkeys(fastest[: limit // 2] + frugal[: limit // 2]))
 
 
-def _candidates(layer: Layer, layout: Slots, hardware: Hardware, gated: bool) -> Iterator[Tiling]:
+def _candidates(
+    layer: Layer, layout: Slots, hardware: Hardware, gated: bool, folds_of_phase: int
+) -> Iterator[Tiling]:
     _, height, width = layer.out_shape
-    shapes = [(rows, width) for rows in _cuts(height)] + [(1, columns) for columns in _cuts(width)[1:]]
-    row_folds = _row_folds(layer, hardware.array.rows)
+    shapes = [(height, width, samples) for samples in _cuts(hardware.mapping.batch) if samples > 1]
+    shapes += [(rows, width, 1) for rows in _cuts(height)]
+    shapes += [(1, columns, 1) for columns in _cuts(width)[1:]]
     interleavings = (False, True) if gated and hardware.buffers.double_buffered else (False,)
-    for rows, columns in shapes:
+    for rows, columns, samples in shapes:
         for folds in _cuts(layout.column_folds):
             for interleaved in interleavings:
-                yield Tiling(rows, columns, folds, row_folds, "weights_resident", interleaved)
-                yield Tiling(rows, columns, folds, row_folds, "weights_outer", interleaved)
-                chunk = _chunk(layer, layout, hardware, folds, row_folds)
-                yield Tiling(rows, columns, folds, chunk, "activations_outer", interleaved)
-
-
-def _row_folds(layer: Layer, rows: int) -> int:
-    return max(ceil(layer.base_reduction / rows), ceil(layer.conditional_reduction / rows), 1)
+                yield Tiling(rows, columns, folds, folds_of_phase, "weights_resident", interleaved, samples)
+                yield Tiling(rows, columns, folds, folds_of_phase, "weights_outer", interleaved, samples)
+                chunk = _chunk(layer, layout, hardware, folds, folds_of_phase)
+                yield Tiling(rows, columns, folds, chunk, "activations_outer", interleaved, samples)
 
 
 def _cuts(size: int) -> list[int]:
@@ -192,28 +200,53 @@ def _fits(needed: Need, hardware: Hardware) -> bool:
     )
 
 
+class _Phase(NamedTuple):
+    """What the estimate needs of a phase: its row folds, its reduction, and the mean users of a part."""
+
+    row_folds: int
+    reduction: int
+    users: float
+
+
+def _phases(layer: Layer, hardware: Hardware) -> list[_Phase]:
+    found = []
+    for phase in parts(layer, hardware.array.dataflow):
+        users = phase[:, END] - phase[:, FIRST] - (phase[:, SKIP_END] - phase[:, SKIP_FIRST])
+        mean = float(users.mean()) if len(phase) else 0.0
+        found.append(_Phase(row_folds(phase, hardware.array.rows), int(phase[:, LENGTH].sum()), mean))
+    return found
+
+
 def _estimate(
-    layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, density: float
+    layer: Layer,
+    layout: Slots,
+    hardware: Hardware,
+    tiling: Tiling,
+    density: float,
+    phases: list[_Phase],
 ) -> tuple[float, int]:
     """(cycles, bytes), roughly: array and DRAM overlap, the first load and the last store do not."""
     rows = hardware.array.rows
-    pixels = tiling.tile_rows * tiling.tile_columns
-    pixel_tiles = tiling.pixel_tiles(layer)
+    pixels = tiling.tile_pixels
+    pixel_tiles = tiling.pixel_tiles(layer, hardware.mapping.batch)
     channel_tiles = ceil(layout.column_folds / tiling.tile_folds)
     needed = 1 - (1 - density) ** layout.width
-    base_folds = ceil(layer.base_reduction / rows)
-    conditional_folds = ceil(layer.conditional_reduction / rows)
-    fold_cycles = base_folds * max(pixels, rows) + conditional_folds * max(pixels * needed, rows)
-    array = pixel_tiles * layout.column_folds * fold_cycles
     skew = rows + hardware.array.cols
+    folds, array = 0.0, 0.0
+    gated = phases[1].row_folds > 0
+    for phase, share in zip(phases, (1.0, needed), strict=True):
+        count, vectors = _folds(layer, layout, hardware, tiling, phase, share)
+        folds += count * pixel_tiles
+        array += count * pixel_tiles * max(vectors, rows)
     if hardware.array.pipelining != "overlapped":
-        array += pixel_tiles * layout.column_folds * (base_folds + conditional_folds) * (rows + skew)
-    elif conditional_folds and not tiling.interleaved:
+        array += folds * (rows + skew)
+    elif gated and not tiling.interleaved:
         array += pixel_tiles * channel_tiles * (skew + hardware.gate_unit.compare_latency)
 
-    patch = patch_size(layer, tiling.tile_rows, tiling.tile_columns) * layer.activation_bits / 8
+    patch = patch_size(layer, tiling.tile_rows, tiling.tile_columns) * tiling.tile_samples
+    patch *= layer.activation_bits / 8
     weights = layer.out_channels * layer.reduction * layer.weight_bits / 8
-    outputs = layer.out_channels * layer.pixels * layer.activation_bits / 8
+    outputs = layer.out_channels * layer.pixels * hardware.mapping.batch * layer.activation_bits / 8
     activations = patch * layer.in_shape[0] * pixel_tiles
     if tiling.loop_order == "weights_outer":
         activations *= channel_tiles / max(1, min(layer.groups, channel_tiles))
@@ -222,13 +255,28 @@ def _estimate(
     traffic = weights + activations + outputs
     rate = float(hardware.dram.bytes_per_cycle)
     tiles = pixel_tiles * channel_tiles
-    chunks = ceil(base_folds / tiling.chunk_folds) + ceil(conditional_folds / tiling.chunk_folds)
-    parts = tiles if tiling.loop_order == "activations_outer" else channel_tiles
-    first = (patch * layer.in_shape[0] + weights / parts / chunks) / rate
+    chunks = sum(ceil(phase.row_folds / tiling.chunk_folds) for phase in phases)
+    fills = tiles if tiling.loop_order == "activations_outer" else channel_tiles
+    first = (patch * layer.in_shape[0] + weights / fills / chunks) / rate
     exposed = first + outputs / tiles / rate + hardware.dram.latency_cycles
-    if conditional_folds and hardware.dma.conditional_fetch == "on_demand" and not tiling.interleaved:
+    if gated and hardware.dma.conditional_fetch == "on_demand" and not tiling.interleaved:
         late = weights * layer.conditional_reduction / layer.reduction  # fetched while the array waits
-        exposed += late / rate + parts * hardware.dram.latency_cycles
+        exposed += late / rate + fills * hardware.dram.latency_cycles
     if not hardware.buffers.double_buffered:
         return array + traffic / rate + tiles * hardware.dram.latency_cycles, int(traffic)
     return max(array, traffic / rate) + exposed, int(traffic)
+
+
+def _folds(
+    layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, phase: _Phase, share: float
+) -> tuple[float, float]:
+    """(folds of a phase for a pixel tile and all channels, vectors of a fold), `share` of the vectors needed."""
+    pixels = tiling.tile_pixels
+    if hardware.array.dataflow == "ws":
+        return layout.column_folds * phase.row_folds, pixels * share
+    if hardware.array.dataflow == "os":
+        row_tiles = ceil(pixels * share / hardware.array.rows) if phase.row_folds else 0
+        return layout.column_folds * row_tiles, phase.reduction
+    channel_tiles = ceil(layout.column_folds / tiling.tile_folds)
+    split = max(1.0, channel_tiles * phase.users / layer.out_channels)  # channel tiles that use a part
+    return ceil(pixels / hardware.array.cols) * phase.row_folds * split, phase.users * share / split

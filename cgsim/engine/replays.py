@@ -1,0 +1,286 @@
+"""The ways in which an operation is replayed, sample by sample: without gates, with gates, with fewer channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsim.engine.columns import TENSORS
+from cgsim.engine.dram import dram
+from cgsim.engine.machine import machine
+from cgsim.engine.mapped import Calibration, Mapped, mapped
+from cgsim.engine.pipeline import CYCLES, METRICS
+from cgsim.engine.reduced import Reduced, Shape, gate_network, shape_of
+from cgsim.engine.replay import ON, RESULTS
+from cgsim.engine.vector import run_vector
+from cgsim.hardware import Hardware
+from cgsim.mapping.operations import Operation
+from cgsim.mapping.vector import vector_tiles
+from cgsim.trace.macs import executed_macs
+
+if TYPE_CHECKING:
+    from cgsim.engine.run import Gates
+
+
+def batches(count: int, batch: int) -> Iterator[slice]:
+    """Consecutive batches of `count` samples; the last may be smaller."""
+    for start in range(0, count, batch):
+        yield slice(start, min(start + batch, count))
+
+
+def share_out(counts: np.ndarray, samples: int) -> np.ndarray:
+    """What a batch took, int64 [RESULTS], shared out over its samples in whole numbers: [samples, RESULTS].
+
+    Sums are exact, in every column and between cycles and their phases.
+    """
+    if samples == 1:
+        return counts[None]
+    each, rest = np.divmod(counts, samples)
+    shares: np.ndarray = each + (np.arange(samples)[:, None] < rest)
+    shares[:, CYCLES] = shares[:, CYCLES + 1 : METRICS - len(TENSORS)].sum(axis=1)
+    return shares
+
+
+class Replay:
+    """Base of all ways: gated execution that is dense execution on the array."""
+
+    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation) -> None:
+        """Choose the mappings; raises CgsimError for what is not modelled."""
+        self.trace, self.hardware, self.operation = trace, hardware, operation
+        self.layer = operation.layer
+
+    def dense_batch(self, samples: int) -> np.ndarray:
+        """Counts of dense execution of `samples` samples: int64 [RESULTS]."""
+        return self._dense.dense(samples)
+
+    def dense(self, count: int, batch: int) -> np.ndarray:
+        """Dense execution of `count` samples: int64 [count, RESULTS]."""
+        parts = [share_out(self.dense_batch(p.stop - p.start), p.stop - p.start) for p in batches(count, batch)]
+        return np.concatenate(parts)
+
+    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+        """Gated execution of the samples with these indices: int64 [S, RESULTS]."""
+        return self.dense(len(samples), batch)
+
+    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
+        """MACs executed, int64 [S], from the gates that the replay found on, int64 [S]."""
+        return np.full(len(on), self.layer.dense_macs)
+
+    def implied_macs(self, samples: np.ndarray) -> np.ndarray:
+        """MACs that the gates imply, int64 [S], counted without the engine."""
+        return self.macs(samples, samples)
+
+    def density(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
+        """Share of the gates that are on, float [S]."""
+        return np.ones(len(on))
+
+    def stored(self, samples: np.ndarray) -> np.ndarray:
+        """Output activations that gated execution has to store, int64 [S]."""
+        return np.full(len(samples), self.layer.out_channels * self.layer.pixels)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The tilings of both modes, for the report."""
+        return [
+            {"layer": self.layer.name, "mode": mode, **own.describe()}
+            for mode, own in (("dense", self._dense), ("gated", self._gated))
+        ]
+
+    @cached_property
+    def _dense(self) -> Mapped:
+        return mapped(self.operation.ungated(), self.hardware, 1)
+
+    @property
+    def _gated(self) -> Mapped:
+        return self._dense
+
+
+class Ungated(Replay):
+    """A layer without gates, or an accelerator without gate logic."""
+
+
+class VectorLayer(Replay):
+    """A layer of the vector unit."""
+
+    def dense_batch(self, samples: int) -> np.ndarray:
+        """Tile by tile, sample by sample."""
+        tiles = np.tile(vector_tiles(self.layer, self.hardware), (samples, 1))
+        counts = np.zeros(RESULTS, np.int64)
+        counts[:METRICS] = run_vector(tiles, machine(self.hardware), dram(self.hardware))
+        return counts
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Nothing is tiled for the array."""
+        return []
+
+
+class GateNetwork(VectorLayer):
+    """A gate network as a layer of its own. Dense execution has none."""
+
+    def dense_batch(self, samples: int) -> np.ndarray:
+        """Nothing."""
+        return np.zeros(RESULTS, np.int64)
+
+    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+        """On the vector unit, if there is gate logic."""
+        if not self.hardware.gate_unit.enabled:
+            return self.dense(len(samples), batch)
+        sizes = [part.stop - part.start for part in batches(len(samples), batch)]
+        return np.concatenate([share_out(gate_network(self.layer, self.hardware, n), n) for n in sizes])
+
+    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
+        """Those of the gate network."""
+        enabled = self.hardware.gate_unit.enabled
+        return np.full(len(on), self.layer.gate_network_macs if enabled else 0)
+
+    def stored(self, samples: np.ndarray) -> np.ndarray:
+        """Gates stay on chip."""
+        return np.zeros(len(samples), np.int64)
+
+
+class Gated(Replay):
+    """A layer whose gates are activations or pixels."""
+
+    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation) -> None:
+        """Choose the mappings; the gated one on the first batch of the trace."""
+        super().__init__(trace, hardware, operation)
+        self._own = mapped(operation, hardware, hardware.array.column_groups, self._calibration())
+
+    @property
+    def _gated(self) -> Mapped:
+        return self._own
+
+    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+        """Batch by batch; whole ones in one call."""
+        gates = self._gates(samples)
+        whole = len(samples) // batch * batch
+        counts = []
+        if whole:
+            counts = list(self._own.gated(gates[:whole].reshape(-1, batch, *gates.shape[1:])))
+        if whole < len(samples):
+            counts += list(self._own.gated(gates[None, whole:]))
+        sizes = [part.stop - part.start for part in batches(len(samples), batch)]
+        if self.layer.gate_network_macs:
+            counts = [c + gate_network(self.layer, self.hardware, n) for c, n in zip(counts, sizes, strict=True)]
+        shares = np.concatenate([share_out(c, n) for c, n in zip(counts, sizes, strict=True)])
+        if batch > 1:
+            shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))
+        return shares
+
+    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
+        """Base path, conditional path where it is on, gate network."""
+        return executed_macs(self.layer, on)
+
+    def implied_macs(self, samples: np.ndarray) -> np.ndarray:
+        """As the trace counts them."""
+        return self.trace.gated_macs(self.layer.name)[samples]
+
+    def density(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
+        """Share of on gates."""
+        return np.asarray(on / np.prod(self.layer.gate_shape))
+
+    def _gates(self, samples: np.ndarray) -> np.ndarray:
+        """Gates as uint64 [S, N or 1, W], channels in the order in which they fill the columns."""
+        gates = self.trace.gates(self.layer.name, samples)
+        gates = gates.reshape(gates.shape[0], -1, gates.shape[-1])
+        return np.ascontiguousarray(gates if self._order is None else gates[:, self._order])
+
+    @cached_property
+    def _order(self) -> np.ndarray | None:
+        """The learned channel order, from the first half of the trace's samples; None: natural."""
+        hardware, layer = self.hardware, self.layer
+        natural = hardware.mapping.channel_order == "natural"
+        if natural or layer.gate != "activation" or hardware.array.dataflow == "is":
+            return None
+        learned = self.trace.gates(layer.name, np.arange(max(1, self.trace.n_samples // 2)))
+        array = hardware.array
+        from cgsim.mapping.channel_order import channel_order
+
+        return channel_order(layer, learned, array.cols, array.column_groups, hardware.gate_unit.group_sync)
+
+    def _calibration(self) -> Calibration:
+        gates = self._gates(np.arange(min(self.hardware.mapping.batch, self.trace.n_samples)))[None]
+        on = int(np.bitwise_count(gates).sum())
+        density = on / (gates[0, :, :, 0].size * self.layer.pixels)
+        return Calibration(f"{self.trace.checksum} {self.layer.name}", gates, density)
+
+
+class Channels(Gated):
+    """A layer that computes, or reads, only some of its channels, with or without finer gates of its own.
+
+    Samples that compute different channels cannot share folds, so only channels that are off for good
+    (`static`) are run in batches.
+    """
+
+    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation) -> None:
+        """Choose the mappings: for what is left if that is known, otherwise for the whole layer."""
+        Replay.__init__(self, trace, hardware, operation)
+        network, layer = trace.network, self.layer
+        self._finer = layer.gate in ("activation", "pixel")
+        self._fixed = layer.gate != "channel" and all(
+            network.by_name[name].gate == "static" for name in network.input_sources(layer)
+        )
+        groups = hardware.array.column_groups if self._finer else 1
+        calibration = self._calibration() if self._finer else None
+        whole = operation if self._finer else operation.ungated()
+        self._own = mapped(whole, hardware, groups, calibration)
+        self._reduced = Reduced(operation, hardware, self._own, calibration if self._fixed else None, self._fixed)
+
+    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+        """Batch by batch if the channels are fixed, otherwise sample by sample."""
+        shapes = self._shapes(samples)
+        gates = self._gates(samples) if self._finer else None
+        found = []
+        for part in batches(len(samples), batch if self._fixed else 1):
+            size = part.stop - part.start
+            own = None if gates is None else gates[part]
+            counts = self._reduced.counts(shapes[part.start], size, own)
+            if self.layer.gate_network_macs:
+                counts = counts + gate_network(self.layer, self.hardware, size)
+            found.append(share_out(counts, size))
+        shares = np.concatenate(found)
+        if gates is not None:
+            shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))
+        return shares
+
+    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
+        """Of the channels that are left."""
+        layer = self.layer
+        taps = layer.kernel[0] * layer.kernel[1]
+        found = []
+        for shape, gates_on in zip(self._shapes(samples), on.tolist(), strict=True):
+            outputs = layer.pixels * shape.outputs * shape.groups
+            if layer.gate == "activation":
+                products = outputs * shape.base_channels + gates_on * (shape.inputs - shape.base_channels)
+            elif layer.gate == "pixel":
+                products = gates_on * shape.outputs * shape.groups * shape.inputs
+            else:
+                products = outputs * shape.inputs
+            found.append(products * taps + layer.gate_network_macs)
+        return np.array(found, np.int64)
+
+    def density(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
+        """Share of on gates; 1 for a layer without gates that reads fewer channels."""
+        if self._finer:
+            return super().density(samples, on)
+        if self.layer.gate == "none":
+            return np.ones(len(on))
+        return np.asarray(self.trace.channels_on(self.layer.name, samples).mean(axis=1))
+
+    def stored(self, samples: np.ndarray) -> np.ndarray:
+        """The channels that are on."""
+        if self.layer.gate not in ("channel", "static"):
+            return super().stored(samples)
+        return np.asarray(self.trace.channels_on(self.layer.name, samples).sum(axis=1) * self.layer.pixels)
+
+    def _shapes(self, samples: np.ndarray) -> list[Shape]:
+        layer, name = self.layer, self.layer.name
+        outputs = np.ones((len(samples), layer.out_channels), bool)
+        if layer.gate in ("channel", "static"):
+            outputs = self.trace.channels_on(name, samples)
+        inputs = self.trace.inputs_on(name, samples)
+        if inputs is None:
+            inputs = np.ones((len(samples), layer.in_shape[0]), bool)
+        return [shape_of(layer, out, into) for out, into in zip(outputs, inputs, strict=True)]

@@ -1,0 +1,82 @@
+"""The index scanner and its FIFO: when the needed vectors of a fold are found (docs/machine-model.md, Gate unit)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from cgsim.engine.bits import count_range
+
+
+class Scanner(NamedTuple):
+    """`window` candidates are examined in `window_cycles` cycles; the FIFO holds `depth` indices."""
+
+    window: int
+    window_cycles: int
+    depth: int
+
+
+@njit(cache=True)
+def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> int:
+    """Cycles until the last needed of the candidates [first, end) has left the FIFO, one leaving per cycle.
+
+    `words` uint64: bit p is set where candidate p is needed. 0 if none is needed.
+    """
+    now, queued, last = 0, 0, 0
+    for position in range(first, end, scanner.window):
+        found = count_range(words, position, min(position + scanner.window, end))
+        queued = max(0, queued - (scanner.window_cycles - 1))
+        pushed = min(found, scanner.depth - queued)
+        queued = max(0, queued + pushed - 1)
+        now += scanner.window_cycles + found - pushed  # a full FIFO takes one index per cycle
+        if found > 0:
+            last = now + queued
+    return last
+
+
+@njit(cache=True)
+def batch_cycles(
+    words: np.ndarray, first: int, end: int, size: int, scanner: Scanner, cycles: np.ndarray
+) -> int:
+    """As `stream_cycles`, for batches of `size` indices: fills `cycles` with the time of each, returns their number.
+
+    The last batch may be smaller; its time lasts until its last index has left.
+    """
+    now, queued = 0, 0
+    left = np.zeros(3, np.int64)  # indices, batches that are complete, cycle after the last index
+    before = 0
+    for position in range(first, end, scanner.window):
+        found = count_range(words, position, min(position + scanner.window, end))
+        waiting = min(queued, scanner.window_cycles - 1)
+        _leave(left, waiting, now, size, cycles)
+        queued -= waiting
+        now += scanner.window_cycles - 1
+        pushed = min(found, scanner.depth - queued)
+        queued += pushed
+        _leave(left, min(queued, 1) + found - pushed, now, size, cycles)
+        queued = max(0, queued - 1)
+        now += 1 + found - pushed
+    _leave(left, queued, now, size, cycles)
+    batches = left[1]
+    if left[0] > batches * size:
+        cycles[batches] = left[2]
+        batches += 1
+    for batch in range(batches):
+        done = cycles[batch]
+        cycles[batch] = done - before
+        before = done
+    return batches
+
+
+@njit(cache=True)
+def _leave(left: np.ndarray, count: int, now: int, size: int, cycles: np.ndarray) -> None:
+    """Let `count` indices leave in the cycles from `now` on; note when a batch is complete."""
+    if count == 0:
+        return
+    while (left[1] + 1) * size <= left[0] + count:
+        cycles[left[1]] = now + (left[1] + 1) * size - left[0]
+        left[1] += 1
+    left[0] += count
+    left[2] = now + count
