@@ -22,6 +22,8 @@ def hardware(**changes: Any) -> Hardware:
             "group_sync": "fold",
             "scan_bits_per_cycle": 4096,
             "compare_latency": 1,
+            "fifo_depth": 16,
+            "activation_banks": "ideal",
         },
         "vector_unit": {"lanes": 4},
         "buffers": {
@@ -33,6 +35,7 @@ def hardware(**changes: Any) -> Hardware:
         },
         "dma": {"conditional_fetch": "on_demand"},
         "dram": {"standard": "ideal", "bytes_per_cycle": 4, "latency_cycles": 10},
+        "mapping": {"batch": 1, "pixel_order": "raster", "channel_order": "natural"},
     }
     for name, value in changes.items():
         section = next((s for s in values.values() if isinstance(s, dict) and name in s), values)
@@ -41,13 +44,57 @@ def hardware(**changes: Any) -> Hardware:
 
 
 @st.composite
+def accelerators(draw: st.DrawFn, batch: int = 1, **changes: Any) -> Hardware:
+    """Arrays of up to 5 x 12 PEs with every option of array, gate unit, buffers, DMA and mapping.
+
+    Keyword arguments fix keys, as in `hardware`.
+    """
+    groups = draw(st.sampled_from([1, 2, 3]))
+    sync = draw(st.sampled_from(["fold", "fold", "tile", "layer"]))
+    banks = ["ideal"] if sync == "layer" else ["ideal", 1, 2, 3]
+    drawn: dict[str, Any] = {
+        "rows": draw(st.integers(1, 5)),
+        "cols": groups * draw(st.integers(1, 4)),
+        "dataflow": draw(st.sampled_from(["ws", "is", "os"])),
+        "column_groups": groups,
+        "pipelining": draw(st.sampled_from(["overlapped", "overlapped", "serial", "scalesim"])),
+        "group_sync": sync,
+        "compare_latency": draw(st.integers(0, 4)),
+        "scan_bits_per_cycle": draw(st.sampled_from([1, 2, 3, 5, 8, 64])),
+        "fifo_depth": draw(st.sampled_from([1, 2, 3, 16])),
+        "activation_banks": draw(st.sampled_from(banks)),
+        "lanes": draw(st.integers(1, 8)),
+        "double_buffered": draw(st.booleans()),
+        "conditional_fetch": draw(st.sampled_from(["eager", "on_demand"])),
+        "bytes_per_cycle": draw(st.sampled_from([0.5, 1.25, 3, 16])),
+        "latency_cycles": draw(st.integers(0, 30)),
+        "batch": batch,
+        "pixel_order": draw(st.sampled_from(["raster", "block"])),
+    }
+    return hardware(**{**drawn, **changes})
+
+
+@st.composite
 def layers(draw: st.DrawFn, gated: bool, largest: int = 4) -> Layer:
-    """Convolutions of up to 16 channels: grouped, strided, dilated, padded, with or without base path."""
-    groups = draw(st.sampled_from([1, 1, 2]))
-    base_groups = draw(st.sampled_from([1, 2])) if gated else 1
-    inputs = draw(st.integers(2 if gated else 1, 4)) * base_groups
-    outputs = draw(st.integers(1, 3)) * base_groups
+    """Convolutions of up to 16 channels (grouped, depthwise, strided, dilated, padded) and linear layers.
+
+    `gated`: with base path and gates per activation.
+    """
+    kind = draw(st.sampled_from(["conv2d", "conv2d", "conv2d", "depthwise", "linear"]))
+    groups = draw(st.sampled_from([1, 1, 2])) if kind == "conv2d" else 1
+    if kind == "depthwise":
+        groups = draw(st.integers(2, 5))
+    base_groups = draw(st.sampled_from([1, 2])) if gated and kind != "depthwise" else 1
+    if kind == "depthwise":
+        inputs, outputs = 1 + gated, draw(st.integers(1, 2))
+    else:
+        inputs = draw(st.integers(2 if gated else 1, 4)) * base_groups
+        outputs = draw(st.integers(1, 3)) * base_groups
     base = draw(st.integers(1, (inputs - 1) // base_groups)) if gated else 0
+    gate: Any = "activation" if gated else "none"
+    if kind == "linear":
+        shapes = (inputs, 1, 1), (outputs, 1, 1)
+        return Layer("layer", "linear", *shapes, base_channels=base, base_groups=base_groups, gate=gate)
     kernel = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     stride = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
     padding = (draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2)))
@@ -72,5 +119,5 @@ def layers(draw: st.DrawFn, gated: bool, largest: int = 4) -> Layer:
         groups,
         base_channels=base,
         base_groups=base_groups,
-        gate="activation" if gated else "none",
+        gate=gate,
     )

@@ -3,97 +3,109 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgsim.engine.columns import PHASES, STALLS, TENSORS
-from cgsim.engine.mapped import Calibration, Mapped
+from cgsim.engine.mapped import Mapped
+from cgsim.engine.replay import ARRAY_CYCLES
 from cgsim.engine.stepped.machine import SteppedMachine
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
-from cgsim.mapping.plan import plan
 from cgsim.mapping.slots import slots
-from cgsim.mapping.tiling import Tiling, need
+from cgsim.mapping.tiling import Tiling, need, whole_layer
 from cgsim.trace.network import Layer
 from cgsim.trace.pack import bytes_to_words, pack_bits
 from tests.conftest import VALIDATE
-from tests.engine.machines import hardware, layers
+from tests.engine.machines import accelerators, layers
 
 NAMES = ["cycles", *PHASES, *(f"{cause}_stall" for cause in STALLS), *TENSORS]
 
 
+@dataclass(frozen=True)
+class Case:
+    """A layer of a batch on an accelerator; `gates` bool [batch, N or 1, M] or None."""
+
+    operation: Operation
+    hardware: Hardware
+    tiling: Tiling
+    gates: np.ndarray | None
+
+    @property
+    def batch(self) -> int:
+        return self.hardware.mapping.batch
+
+    def stepped(self, tiling: Tiling | None = None) -> SteppedMachine:
+        groups = self.hardware.array.column_groups
+        return SteppedMachine(
+            self.operation, self.hardware, tiling or self.tiling, groups, self.gates, self.batch
+        )
+
+    def counted(self) -> np.ndarray:
+        """What the kernels count."""
+        mapped = Mapped(self.operation, self.hardware, self.hardware.array.column_groups, tiling=self.tiling)
+        if self.gates is None:
+            return mapped.dense(self.batch)
+        return mapped.gated(bytes_to_words(pack_bits(self.gates))[None])[0]
+
+
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Operation, Hardware, Tiling, np.ndarray | None]:
-    kind = draw(st.sampled_from(["none", "activation", "activation", "pixel"]))
+def cases(draw: st.DrawFn) -> Case:
+    kind = draw(st.sampled_from(["none", "activation", "activation", "activation", "pixel"]))
     layer: Layer = draw(layers(gated=kind == "activation"))
     if kind == "pixel":
         layer = Layer(**{**layer.to_json(), "gate": "pixel"})
-    groups = draw(st.sampled_from([1, 2, 3]))
-    double = draw(st.booleans())
-    target = hardware(
-        rows=draw(st.integers(1, 5)),
-        cols=groups * draw(st.integers(1, 3)),
-        column_groups=groups,
-        pipelining=draw(st.sampled_from(["overlapped", "serial"])),
-        group_sync=draw(st.sampled_from(["fold", "tile"])),
-        compare_latency=draw(st.integers(0, 4)),
-        scan_bits_per_cycle=draw(st.sampled_from([1, 2, 64])),
-        lanes=draw(st.integers(1, 8)),
-        double_buffered=double,
-        conditional_fetch=draw(st.sampled_from(["eager", "on_demand"])),
-        bytes_per_cycle=draw(st.sampled_from([0.5, 1.25, 3, 16])),
-        latency_cycles=draw(st.integers(0, 30)),
-    )
+    batch = draw(st.sampled_from([1, 1, 2, 3]))
+    target: Hardware = draw(accelerators(batch))
     _, height, width = layer.out_shape
     rows = draw(st.integers(1, height))
+    columns = draw(st.integers(1, width)) if rows == 1 else width
     tiling = Tiling(
         tile_rows=rows,
-        tile_columns=draw(st.integers(1, width)) if rows == 1 else width,
+        tile_columns=columns,
         tile_folds=draw(st.integers(1, 3)),
         chunk_folds=draw(st.integers(1, 4)),
         loop_order=draw(st.sampled_from(["weights_outer", "activations_outer", "weights_resident"])),
-        interleaved=layer.gate != "none" and double and draw(st.booleans()),
+        interleaved=layer.gate != "none" and target.buffers.double_buffered and draw(st.booleans()),
+        tile_samples=draw(st.integers(1, batch)) if (rows, columns) == (height, width) else 1,
     )
     gates = None
     if layer.gate != "none":
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        gates = rng.random((1 if kind == "pixel" else layer.out_channels, layer.pixels)) < rng.choice(
-            [0, 0.1, 0.5, 1]
-        )
-    return Operation(layer, residuals=draw(st.integers(0, 1))), target, tiling, gates
+        shape = (batch, 1 if kind == "pixel" else layer.out_channels, layer.pixels)
+        gates = rng.random(shape) < rng.choice([0, 0.1, 0.3, 0.6, 1])
+    return Case(Operation(layer, residuals=draw(st.integers(0, 1))), target, tiling, gates)
 
 
 @given(cases())
 @settings(max_examples=5000 if VALIDATE else 300, deadline=None)
-def test_pipeline(case: tuple[Operation, Hardware, Tiling, np.ndarray | None]) -> None:
-    operation, target, tiling, gates = case
-    groups = target.array.column_groups
-    stepped = SteppedMachine(operation, target, tiling, groups, gates).run()
-    words = None if gates is None else bytes_to_words(pack_bits(gates))[None]
-    mapped = Mapped(operation, target, groups, None if words is None else Calibration("", words, 0.5))
-    tiles = plan(operation.layer, mapped.layout, tiling)
-    if words is None:
-        result = mapped.dense(tiles)
-    else:
-        result = mapped.gated(words, tiles)[0]
-    counted = dict(zip(NAMES, result.tolist(), strict=False))
+def test_pipeline(case: Case) -> None:
+    stepped = case.stepped().run()
+    assert stepped["cycles"] == sum(stepped[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
+    counted = dict(zip(NAMES, case.counted().tolist(), strict=False))
     assert counted == {name: stepped[name] for name in NAMES}
-    assert counted["cycles"] == sum(counted[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
+
+
+@given(cases())
+@settings(max_examples=5000 if VALIDATE else 200, deadline=None)
+def test_array_alone(case: Case) -> None:
+    """Unlimited buffers, memory that never stalls: the layer as one tile."""
+    layer, array = case.operation.layer, case.hardware.array
+    whole = whole_layer(layer, slots(layer, array.cols, array.column_groups), case.batch)
+    assert case.counted()[ARRAY_CYCLES] == case.stepped(whole).array_cycles()
 
 
 @given(cases())
 @settings(max_examples=2000 if VALIDATE else 200, deadline=None)
-def test_what_a_tiling_needs_holds_what_the_machine_loads(
-    case: tuple[Operation, Hardware, Tiling, np.ndarray | None],
-) -> None:
+def test_what_a_tiling_needs_holds_what_the_machine_loads(case: Case) -> None:
     """Parts of a buffer x the largest filling that one part ever gets is within `need`."""
-    operation, target, tiling, gates = case
-    layer, groups = operation.layer, target.array.column_groups
-    machine = SteppedMachine(operation, target, tiling, groups, gates)
-    layout = slots(layer, target.array.cols, groups)
-    needed = need(layer, layout, target, tiling, operation.residuals, gates is not None)
+    layer, target, tiling = case.operation.layer, case.hardware, case.tiling
+    machine = case.stepped()
+    layout = slots(layer, target.array.cols, target.array.column_groups)
+    needed = need(layer, layout, target, tiling, case.operation.residuals, case.gates is not None)
     filled: dict[str, Counter[int]] = {"w": Counter(), "a": Counter()}
     for i, step in enumerate(machine.program):
         filled["w"][machine._version("w", i)] += step.weight_bytes

@@ -3,58 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 
 import numpy as np
 
+from cgsim.engine.stepped.groups import NEVER, timing, turn
+from cgsim.engine.stepped.lanes import Lane
 from cgsim.engine.stepped.program import Step, steps
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
-
-NEVER = 1 << 60
-
-
-@dataclass
-class _Feed:
-    """One column group within a step: the folds that it still streams."""
-
-    queue: list[int] = field(default_factory=list)
-    started: int = -NEVER  # when its last fold started
-    until: int = -NEVER  # when that fold has streamed
 
 
 class SteppedMachine:
     """Runs one layer and counts what `cgsim.engine.pipeline` counts, under the same names."""
 
     def __init__(
-        self, operation: Operation, hardware: Hardware, tiling: Tiling, feeds: int, gates: np.ndarray | None
+        self,
+        operation: Operation,
+        hardware: Hardware,
+        tiling: Tiling,
+        feeds: int,
+        gates: np.ndarray | None,
+        batch: int = 1,
     ) -> None:
-        """`gates` bool [N, M], [1, M] or None, as in `steps`."""
+        """`gates` bool [batch, N, M], [batch, 1, M] or None, as in `steps`."""
         self.hardware, self.tiling, self.residuals = hardware, tiling, operation.residuals
-        self.program = steps(operation, hardware, tiling, feeds, gates)
-        self.rows = hardware.array.rows
-        self.drain = self.rows + hardware.array.cols - 2
-        self.overlapped = hardware.array.pipelining == "overlapped"
-        self.together = hardware.gate_unit.group_sync == "fold"
+        self.feeds, self.dataflow = feeds, hardware.array.dataflow
+        self.program = steps(operation, hardware, tiling, feeds, gates, batch)
+        self.rules = timing(
+            hardware, feeds, 1 if operation.layer.gate == "pixel" else hardware.array.cols // feeds
+        )
         self.depth = (2 if hardware.buffers.double_buffered else 1) + tiling.interleaved
         self.tiles = max(step.tile for step in self.program) + 1
+        sync = hardware.gate_unit.group_sync
+        members = [[group] for group in range(feeds)] if sync == "layer" else [list(range(feeds))]
+        self.lanes = [Lane(groups, sync != "tile", self.rules, self.tiles) for groups in members]
         self.counts: Counter[str] = Counter()
         self.log: list[tuple[str, str, int, int, int]] = []  # (unit, what, tile, first cycle, end)
         count = len(self.program)
         self.there = {(kind, i): 0 for kind in "war" for i in range(count)}  # arrival of a step's loads
         self.ended = [NEVER] * count  # the array is done with the step
-        self.decided = [0 if self._ungated(t) else NEVER for t in range(self.tiles)]
-        self.left = [0] * self.tiles
+        decides = {step.tile for step in self.program if not step.conditional}
+        for lane in self.lanes:
+            holds = {step.tile for step in self.program if lane.holds(step)}
+            lane.decided = [NEVER if t in decides and t in holds else 0 for t in range(self.tiles)]
         self.results = [NEVER] * self.tiles
         self.vector_done = [NEVER] * self.tiles
         self.stored = [NEVER] * self.tiles
         self.requests = self._requests()
-
-    def _ungated(self, tile: int) -> bool:
-        return all(step.conditional for step in self.program if step.tile == tile)
 
     def _requests(self) -> list[tuple[str, int, int]]:
         """(kind, step or tile, bytes) in the order in which the DMA serves them."""
@@ -87,11 +85,8 @@ class SteppedMachine:
         step = self.program[at]
         if kind == "r":
             return step.tile < self.depth or self.vector_done[step.tile - self.depth] <= now
-        if (
-            step.conditional
-            and self.hardware.dma.conditional_fetch == "on_demand"
-            and self.decided[step.tile] > now
-        ):
+        on_demand = self.hardware.dma.conditional_fetch == "on_demand"
+        if step.conditional and on_demand and max(lane.decided[step.tile] for lane in self.lanes) > now:
             return False
         parts = (2 if self.hardware.buffers.double_buffered else 1) if kind == "w" else self.depth
         old = self._version(kind, at) - parts
@@ -105,37 +100,10 @@ class SteppedMachine:
         """Turn the clock until the last store is done."""
         rate = Fraction(self.hardware.dram.bytes_per_cycle)
         now, channel_free, vector_free = 0, 0, 0
-        current, running, begun = 0, False, 0
-        feeds: list[_Feed] = []
-        shadow_free = 0  # when the last fold's weights left the shadow registers, in every feed
         vector_queue = list(range(self.tiles))
         requests = list(self.requests)
         while requests or max(self.stored) > now:
-            progress = True
-            while progress:  # the array: a step may end and the next begin in the same cycle
-                progress = False
-                if running and all(not feed.queue and feed.until <= now for feed in feeds):
-                    step = self.program[current]
-                    phase = "conditional" if step.conditional else "base"
-                    self.log.append(("array", phase, step.tile, begun, now))
-                    shadow_free = max(
-                        feed.started if self.overlapped else feed.until + self.drain for feed in feeds
-                    )
-                    self._end(current, now, ran=True)
-                    running, current, progress = False, current + 1, True
-                elif not running and current < len(self.program):
-                    if not any(any(fold) for fold in self.program[current].folds):
-                        if (
-                            not self.program[current].conditional
-                            or self.decided[self.program[current].tile] <= now
-                        ):
-                            self._end(current, now, ran=False)
-                            current, progress = current + 1, True
-                    elif self._blocker(current, now, shadow_free) is None:
-                        feeds = self._begin(self.program[current], now)
-                        running, begun = True, now
-            if running:
-                self._stream(feeds, now, self.together or not self.program[current].conditional)
+            self._array(now)
             if vector_queue and max(self.results[vector_queue[0]], vector_free) <= now:
                 tile = vector_queue.pop(0)
                 outputs = next(step.outputs for step in self.program if step.tile == tile)
@@ -149,11 +117,62 @@ class SteppedMachine:
                 tile = at if kind == "s" else self.program[at].tile
                 self.log.append(("DMA", kind, tile, now, channel_free))
                 self._transferred(kind, at, size, channel_free)
-            if not running:
-                self._idle(current, now, shadow_free)
+            for lane in self.lanes:
+                if lane.running is None:
+                    lane.counts[self._idle(lane, now)] += 1
             now += 1
+        self._sum()
         self.counts["cycles"] = max(self.stored)
         return self.counts
+
+    def array_cycles(self) -> int:
+        """Cycles of the array alone: loads are there at once, nothing is stored (in place of `run`)."""
+        self.there = dict.fromkeys(self.there, -NEVER)
+        self.stored = [0] * self.tiles
+        now = 0
+        while any(lane.finished == NEVER for lane in self.lanes):
+            self._array(now)
+            now += 1
+        return max(max(lane.finished, *lane.left) for lane in self.lanes)
+
+    def _array(self, now: int) -> None:
+        """The cycle of the array: a step may end and the next begin in the same cycle."""
+        for lane in self.lanes:
+            while self._advance(lane, now):
+                pass
+        busy = [own for lane in self.lanes if lane.running for own in lane.sequencers]
+        turn(busy, self.feeds, now, self.rules.banks)
+
+    def _advance(self, lane: Lane, now: int) -> bool:
+        """Let a lane end its step or begin the next; True if it did and may do more in this cycle."""
+        if lane.current == len(self.program):
+            return False
+        step = self.program[lane.current]
+        if lane.running:
+            if not all(own.done for own in lane.sequencers):
+                return False
+            leaving = lane.end(self._first_load(step))
+            following = self.program[lane.current + 1 : lane.current + 2]
+            if not step.conditional and not any(other.chunk for other in following):
+                lane.decided[step.tile] = leaving + self.hardware.gate_unit.compare_latency
+            phase = "conditional" if step.conditional else "base"
+            self.log.append(("array", phase, step.tile, lane.begun, now))
+        elif lane.runs(step):
+            if self._blocker(lane, now) is None:
+                lane.begin(step, now, self._first_load(step))
+            return False
+        elif step.conditional and lane.decided[step.tile] > now:
+            return False
+        lane.current += 1
+        if lane.current == len(self.program):
+            lane.finished = now
+        if all(other.current >= lane.current for other in self.lanes):
+            self._end(lane.current - 1, now)
+        return True
+
+    def _first_load(self, step: Step) -> int:
+        """Cycles of a step's first load that must lie before its start; a longer load goes on behind it."""
+        return 0 if self.dataflow == "os" and not step.conditional else self.rules.rows
 
     def _transferred(self, kind: str, at: int, size: int, end: int) -> None:
         if kind == "s":
@@ -167,94 +186,65 @@ class SteppedMachine:
         if kind == "r" and self.ended[at] < NEVER:
             self._results(self.program[at])
 
-    def _blocker(self, i: int, now: int, shadow_free: int) -> str | None:
-        """Why step i may not start to stream at `now`: the name under which the cycle is counted."""
-        step = self.program[i]
-        if now < shadow_free + self.rows:
+    def _blocker(self, lane: Lane, now: int) -> str | None:
+        """Why a lane may not start its step at `now`: the name under which the cycle is counted."""
+        step = self.program[lane.current]
+        load = self._first_load(step)
+        writes = {"w": self.rules.rows if self.dataflow == "ws" else 0}
+        writes["a"] = self.rules.rows if self.dataflow == "is" else 0
+        if now < lane.free + load:
             return "load_weights"
-        if step.conditional and now < self.decided[step.tile] + self.rows:
+        if self.rules.chained:
+            first = next(streams for round_ in step.rounds if any(streams := round_.streams))
+            length = max(len(stream.positions) for stream in first if stream)
+            if now < lane.chain + self.rules.rows - length:
+                return "drain"
+        if step.conditional and now < lane.decided[step.tile] + load:
             return "decision"
-        if step.weight_bytes and now < self.there["w", i] + self.rows:
+        if now < self.there["w", lane.current] + writes["w"]:
             return "weight_load_stall"
-        if now < self.there["a", i]:
+        if now < self.there["a", lane.current - step.chunk] + writes["a"]:
             return "activation_load_stall"
         if step.tile >= self.depth and self.stored[step.tile - self.depth] > now:
             return "store_stall"
         return None
 
-    def _begin(self, step: Step, now: int) -> list[_Feed]:
-        """Queue the step's folds on its feeds and account for how their cycles split."""
-        count = len(step.folds[0])
-        mine = [[fold[f] for fold in step.folds] for f in range(count)]
-        phase = "conditional" if step.conditional else "base"
-        if self.together or not step.conditional:
-            folds = [[item for item in fold if item] for fold in step.folds]
-            for fold, present in zip(folds, step.present, strict=True):
-                if not fold:
-                    continue
-                mean = ceil(sum(item[0] for item in fold) / present)
-                most = max(item[0] for item in fold)
-                self.counts[phase] += mean
-                self.counts["group_imbalance_stall"] += most - mean
-                self.counts["gate_unit_stall"] += max(item[1] for item in fold) - most
-            return [_Feed([max(item[1] for item in fold) for fold in folds if fold], -NEVER, now)]
-        feeds = [_Feed([item[1] for item in own if item], -NEVER, now) for own in mine]
-        lengths = [self._length(feed.queue) for feed in feeds]
-        slowest = mine[lengths.index(max(lengths))]
-        most = sum(item[0] for item in slowest if item)
-        mean = ceil(sum(item[0] for own in mine for item in own if item) / max(step.present))
-        self.counts[phase] += min(mean, most)
-        self.counts["group_imbalance_stall"] += most - min(mean, most)
-        self.counts["gate_unit_stall"] += sum(item[1] - item[0] for item in slowest if item)
-        gaps = max(lengths) - sum(item[1] for item in slowest if item)
-        drains = 0 if self.overlapped else (sum(1 for item in slowest if item) - 1) * self.drain
-        self.counts["drain"] += drains
-        self.counts["load_weights"] += gaps - drains
-        return feeds
-
-    def _length(self, streams: list[int]) -> int:
-        gaps = [max(0, self.rows - s) if self.overlapped else self.drain + self.rows for s in streams[:-1]]
-        return sum(streams) + sum(gaps)
-
-    def _stream(self, feeds: list[_Feed], now: int, lockstep: bool) -> None:
-        for feed in feeds:
-            written = (feed.started if self.overlapped else feed.until + self.drain) + self.rows
-            if feed.queue and feed.until <= now and (feed.started == -NEVER or written <= now):
-                feed.started, feed.until = now, now + feed.queue.pop(0)
-        if lockstep and feeds[0].until <= now:  # between two folds
-            gone = now - feeds[0].until
-            draining = not self.overlapped and gone < self.drain
-            self.counts["drain" if draining else "load_weights"] += 1
-
-    def _end(self, i: int, now: int, ran: bool) -> None:
-        step = self.program[i]
+    def _end(self, i: int, now: int) -> None:
+        """Step i is over in every lane."""
         self.ended[i] = now
-        if ran:
-            self.left[step.tile] = now + self.drain
-        following = self.program[i + 1 : i + 2]
-        if not step.conditional and not any(s.tile == step.tile and not s.conditional for s in following):
-            self.decided[step.tile] = now + self.drain + self.hardware.gate_unit.compare_latency
-        if step.last:
-            self._results(step)
+        if self.program[i].last:
+            self._results(self.program[i])
 
     def _results(self, step: Step) -> None:
         last = next(i for i, other in enumerate(self.program) if other.last and other.tile == step.tile)
-        decided = self.decided[step.tile] if step.conditional else 0
-        self.results[step.tile] = max(self.left[step.tile], decided, self.there["r", last])
+        decided = max(lane.decided[step.tile] for lane in self.lanes) if step.conditional else 0
+        left = max(lane.left[step.tile] for lane in self.lanes)
+        self.results[step.tile] = max(left, decided, self.there["r", last])
 
-    def _idle(self, current: int, now: int, shadow_free: int) -> None:
-        """Count a cycle in which the array streams nothing."""
-        if current < len(self.program):
-            step = self.program[current]
-            if any(any(fold) for fold in step.folds):
-                self.counts[self._blocker(current, now, shadow_free) or "bug"] += 1
-            else:
-                self.counts["decision"] += 1
-        elif now < max(self.left):
-            self.counts["drain"] += 1
-        elif now < max(self.there["r", i] for i in range(len(self.program))):
-            self.counts["activation_load_stall"] += 1
-        elif now < max(self.vector_done):
-            self.counts["vector"] += 1
-        else:
-            self.counts["store_stall"] += 1
+    def _idle(self, lane: Lane, now: int) -> str:
+        """What a cycle in which a lane streams nothing is counted as."""
+        if lane.current < len(self.program):
+            return (
+                self._blocker(lane, now) if lane.runs(self.program[lane.current]) else "decision"
+            ) or "bug"
+        if now < max(max(other.left) for other in self.lanes):
+            return "drain"
+        if now < max(self.there["r", i] for i in range(len(self.program))):
+            return "activation_load_stall"
+        if now < max(self.vector_done):
+            return "vector"
+        return "store_stall"
+
+    def _sum(self) -> None:
+        """Count the lane that ended last; the phases are those of the mean lane."""
+        slowest = max(self.lanes, key=lambda lane: lane.finished)
+        vectors = [{phase: lane.counts[phase] for phase in ("base", "conditional")} for lane in self.lanes]
+        self.counts += slowest.counts
+        if len(self.lanes) == 1:
+            return
+        used = max(step.holders for step in self.program)
+        for phase in ("base", "conditional"):
+            own = slowest.counts[phase]
+            mean = min(ceil(sum(counts[phase] for counts in vectors) / used), own)
+            self.counts[phase] = mean
+            self.counts["group_imbalance_stall"] += own - mean

@@ -8,141 +8,50 @@ from math import ceil
 
 import numpy as np
 
+from cgsim.engine.stepped.rounds import Round, Rounds, Slice, chunks
+from cgsim.engine.stepped.tiles import Cell, Pixel, Tiles, reads
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 from cgsim.trace.network import Layer
-
-Cell = tuple[int, int, int]  # input channel, row, column
-Feeds = list[tuple[int, int] | None]  # per feed: vectors needed, cycles to stream them; None: skips
 
 
 @dataclass(frozen=True)
 class Step:
     """A base or conditional phase of a tile, or a chunk of one.
 
-    `folds` [fold][feed]: (vectors needed, cycles to stream them), None where a feed skips the fold.
-    `present` [fold]: feeds that hold channels, whether they skip or not.
+    `chunk` counts the steps of the phase. `holders`: groups that hold a slot in the tile.
     """
 
     tile: int
     pixel_tile: int
     channel_tile: int
     conditional: bool
+    chunk: int
     last: bool
     weight_bytes: int
     activation_bytes: int
     residual_bytes: int
     output_bytes: int
     outputs: int
-    folds: list[Feeds]
-    present: list[int]
+    rounds: list[Round]
+    holders: int
 
 
 def steps(
-    operation: Operation, hardware: Hardware, tiling: Tiling, feeds: int, gates: np.ndarray | None
+    operation: Operation,
+    hardware: Hardware,
+    tiling: Tiling,
+    feeds: int,
+    gates: np.ndarray | None,
+    batch: int = 1,
 ) -> list[Step]:
-    """Steps in execution order. `gates` bool [N, M], or [1, M] where channels share them, or None."""
-    layer = operation.layer
-    tiles = _Tiles(layer, hardware, tiling, feeds)
-    base, late = [], []
-    held: dict[str, set[Cell]] = {"inputs": set()}
-    fetched: set[int] = set()
-    for number, (pixel_tile, channel_tile) in enumerate(tiles.order()):
-        if tiling.loop_order == "weights_outer" or channel_tile == 0:
-            held["inputs"] = set()
-        context = (number, pixel_tile, channel_tile)
-        base.append(list(_base(operation, hardware, tiling, tiles, context, held["inputs"])))
-        late.append(list(_late(operation, hardware, tiling, tiles, context, held["inputs"], fetched, gates)))
-    program: list[Step] = []
-    for number in range(len(base) + 1):
-        program += base[number] if number < len(base) else []
-        turn = number - 1 if tiling.interleaved else number
-        program += late[turn] if 0 <= turn < len(late) else []
-    return program
+    """Steps in execution order, for a layer of `batch` samples on `feeds` column groups.
 
-
-class _Tiles:
-    """Pixel tiles and channel tiles of a layer as lists."""
-
-    def __init__(self, layer: Layer, hardware: Hardware, tiling: Tiling, feeds: int) -> None:
-        width = hardware.array.cols // feeds
-        block = layer.out_channels // layer.groups // layer.base_groups
-        self.layer, self.tiling, self.feeds = layer, tiling, feeds
-        slots = [
-            list(range(first, min(first + width, start + block)))
-            for start in range(0, layer.out_channels, block)
-            for first in range(start, start + block, width)
-        ]
-        column_folds = [slots[i : i + feeds] for i in range(0, len(slots), feeds)]
-        size = tiling.tile_folds
-        self.channels = [column_folds[i : i + size] for i in range(0, len(column_folds), size)]
-        _, height, wide = layer.out_shape
-        self.pixels = [
-            [y * wide + x for y in range(row, min(row + tiling.tile_rows, height)) for x in xs]
-            for row in range(0, height, tiling.tile_rows)
-            for xs in (
-                range(col, min(col + tiling.tile_columns, wide))
-                for col in range(0, wide, tiling.tile_columns)
-            )
-        ]
-
-    def order(self) -> Iterator[tuple[int, int]]:
-        """(pixel tile, channel tile) in execution order."""
-        if self.tiling.loop_order == "weights_outer":
-            yield from ((p, c) for c in range(len(self.channels)) for p in range(len(self.pixels)))
-        else:
-            yield from ((p, c) for p in range(len(self.pixels)) for c in range(len(self.channels)))
-
-    def outputs(self, channel_tile: int) -> list[int]:
-        """Output channels of a channel tile."""
-        return [n for fold in self.channels[channel_tile] for slot in fold for n in slot]
-
-    def inputs(self, channel_tile: int) -> tuple[set[int], set[int]]:
-        """Input channels that the channel tile reads in its base phase, and in all."""
-        layer = self.layer
-        base: set[int] = set()
-        every: set[int] = set()
-        per_group, out_group = layer.in_shape[0] // layer.groups, layer.out_channels // layer.groups
-        for n in self.outputs(channel_tile):
-            group, within = divmod(n, out_group)
-            part = within // (out_group // layer.base_groups)
-            own = range(group * per_group, (group + 1) * per_group)
-            every.update(own)
-            if layer.gate == "pixel":
-                continue
-            size = layer.base_channels or per_group
-            base.update(own[part * size : (part + 1) * size])
-        return base, every
-
-    def patch(self, pixel_tile: int) -> set[tuple[int, int]]:
-        """The rectangle of input positions between the first and the last one that a pixel tile reads."""
-        cells = reads(self.layer, self.pixels[pixel_tile])
-        corners = []
-        for axis in (0, 1):
-            size, kernel = self.layer.in_shape[1 + axis], self.layer.kernel[axis]
-            at = [divmod(p, self.layer.out_shape[2])[axis] for p in self.pixels[pixel_tile]]
-            low = min(at) * self.layer.stride[axis] - self.layer.padding[axis]
-            high = max(at) * self.layer.stride[axis] - self.layer.padding[axis]
-            high += self.layer.dilation[axis] * (kernel - 1)
-            corners.append(range(max(low, 0), min(high, size - 1) + 1))
-        rectangle = {(y, x) for y in corners[0] for x in corners[1]}
-        assert cells <= rectangle
-        return rectangle
-
-
-def reads(layer: Layer, pixels: list[int]) -> set[tuple[int, int]]:
-    """Input positions that output pixels read."""
-    found = set()
-    for pixel in pixels:
-        top, left = divmod(pixel, layer.out_shape[2])
-        for i in range(layer.kernel[0]):
-            for j in range(layer.kernel[1]):
-                y = top * layer.stride[0] - layer.padding[0] + i * layer.dilation[0]
-                x = left * layer.stride[1] - layer.padding[1] + j * layer.dilation[1]
-                if 0 <= y < layer.in_shape[1] and 0 <= x < layer.in_shape[2]:
-                    found.add((y, x))
-    return found
+    `gates` bool [batch, N, M], or [batch, 1, M] where channels share them (without the first axis for a
+    single sample), or None.
+    """
+    return _Program(operation, hardware, tiling, feeds, gates, batch).steps()
 
 
 def packed(values: int, bits: int) -> int:
@@ -150,127 +59,125 @@ def packed(values: int, bits: int) -> int:
     return ceil(values * bits / 8)
 
 
-def _chunks(reduction: int, hardware: Hardware, tiling: Tiling) -> list[tuple[int, int]]:
-    """(row folds, reduction length) of each step of a phase."""
-    rows = hardware.array.rows
-    slices = [min(rows, reduction - k) for k in range(0, reduction, rows)]
-    if not slices:
-        return []
-    size = tiling.chunk_folds if tiling.loop_order == "activations_outer" else len(slices)
-    parts = [slices[i : i + size] for i in range(0, len(slices), size)]
-    return [(len(part), sum(part)) for part in parts]
+class _Program:
+    """What is in the buffers while the steps of a layer are listed."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        hardware: Hardware,
+        tiling: Tiling,
+        feeds: int,
+        gates: np.ndarray | None,
+        batch: int,
+    ) -> None:
+        self.layer: Layer = operation.layer
+        self.residuals = operation.residuals
+        self.hardware, self.tiling = hardware, tiling
+        self.tiles = Tiles(self.layer, hardware, tiling, feeds, batch)
+        self.gates = None if gates is None else gates.reshape(batch, -1, self.layer.pixels)
+        self.rounds = Rounds(self.tiles, hardware, self._gate)
+        self.on_demand = hardware.dma.conditional_fetch == "on_demand"
+        self.held: set[Cell] = set()
+        self.fetched: set[int] = set()  # channels whose conditional weights stay in the buffer
+
+    def _gate(self, n: int, pixel: Pixel) -> bool:
+        assert self.gates is not None
+        sample, position = pixel
+        return bool(self.gates[sample, n if self.gates.shape[1] > 1 else 0, position])
+
+    def steps(self) -> list[Step]:
+        base, late = [], []
+        for number, (pixel_tile, channel_tile) in enumerate(self.tiles.order()):
+            if self.tiling.loop_order == "weights_outer" or channel_tile == 0:
+                self.held = set()
+            base.append(list(self._base(number, pixel_tile, channel_tile)))
+            late.append(list(self._late(number, pixel_tile, channel_tile)))
+        program: list[Step] = []
+        for number in range(len(base) + 1):
+            program += base[number] if number < len(base) else []
+            turn = number - 1 if self.tiling.interleaved else number
+            program += late[turn] if 0 <= turn < len(late) else []
+        return program
+
+    def _inputs(self, channel_tile: int) -> tuple[set[int], set[int]]:
+        """Input channels that are fetched for the base phase of a tile, and for both phases.
+
+        Where activations stay for several channel tiles that do not read the same channels, the first channel
+        tile of a pixel tile fetches them all.
+        """
+        staying = self.tiling.loop_order != "weights_outer" and len(self.tiles.channels) > 1
+        if staying and self.layer.groups * self.layer.base_groups > 1:
+            every = set(range(self.layer.in_shape[0]))
+            return every, every
+        return self.tiles.inputs(channel_tile)
+
+    def _base(self, number: int, pixel_tile: int, channel_tile: int) -> Iterator[Step]:
+        if not self.layer.base_reduction:
+            return
+        loads_weights = self.tiling.loop_order == "activations_outer" or pixel_tile == 0
+        channels = set(self.tiles.outputs(channel_tile)) if loads_weights else set()
+        inputs, _ = self._inputs(channel_tile)
+        wanted = {(s, c, y, x) for c in inputs for s, y, x in self.tiles.patch(pixel_tile)} - self.held
+        self.held |= wanted
+        yield from self._phase(number, pixel_tile, channel_tile, False, channels, len(wanted))
+
+    def _late(self, number: int, pixel_tile: int, channel_tile: int) -> Iterator[Step]:
+        if self.gates is None or not self.layer.conditional_reduction:
+            return
+        pixels, outputs = self.tiles.pixels[pixel_tile], self.tiles.outputs(channel_tile)
+        _, inputs = self._inputs(channel_tile)
+        positions = self.tiles.patch(pixel_tile)
+        if self.on_demand:
+            positions = reads(self.layer, [p for p in pixels if any(self._gate(n, p) for n in outputs)])
+        wanted = {(s, c, y, x) for c in inputs for s, y, x in positions} - self.held
+        self.held |= wanted
+        channels = {n for n in outputs if not self.on_demand or any(self._gate(n, p) for p in pixels)}
+        if self.tiling.loop_order != "activations_outer":
+            channels -= self.fetched
+            self.fetched |= channels
+        yield from self._phase(number, pixel_tile, channel_tile, True, channels, len(wanted))
+
+    def _phase(
+        self,
+        number: int,
+        pixel_tile: int,
+        channel_tile: int,
+        conditional: bool,
+        channels: set[int],
+        inputs: int,
+    ) -> Iterator[Step]:
+        """One step per chunk: the weights of `channels` with each, `inputs` values with the first."""
+        layer = self.layer
+        slices = chunks(self.tiles, self.hardware, channel_tile, conditional)
+        size = len(self.tiles.pixels[pixel_tile]) * len(self.tiles.outputs(channel_tile))
+        ends_tile = conditional or not layer.conditional_reduction
+        for position, chunk in enumerate(slices):
+            last = ends_tile and position == len(slices) - 1
+            yield Step(
+                tile=number,
+                pixel_tile=pixel_tile,
+                channel_tile=channel_tile,
+                conditional=conditional,
+                chunk=position,
+                last=last,
+                weight_bytes=packed(_weights(chunk, channels), layer.weight_bits),
+                activation_bytes=packed(inputs, layer.activation_bits) if position == 0 else 0,
+                residual_bytes=packed(size * self.residuals, layer.activation_bits) if last else 0,
+                output_bytes=packed(size, layer.activation_bits),
+                outputs=size,
+                rounds=self.rounds.of(pixel_tile, channel_tile, conditional, chunk),
+                holders=self._holders(pixel_tile, channel_tile),
+            )
+
+    def _holders(self, pixel_tile: int, channel_tile: int) -> int:
+        """Groups that hold a slot in the tile: the first ones."""
+        slots = sum(len(fold) for fold in self.tiles.channels[channel_tile])
+        if self.hardware.array.dataflow == "is":
+            slots = ceil(len(self.tiles.pixels[pixel_tile]) / self.tiles.width)
+        return min(slots, self.tiles.feeds)
 
 
-def _whole(layer: Layer, tiling: Tiling, tiles: _Tiles) -> bool:
-    """True if the first channel tile of a pixel tile fetches the input channels of all.
-
-    So it is where activations stay for several channel tiles which do not read the same channels.
-    """
-    staying = tiling.loop_order != "weights_outer" and len(tiles.channels) > 1
-    return staying and layer.groups * layer.base_groups > 1
-
-
-def _base(
-    operation: Operation,
-    hardware: Hardware,
-    tiling: Tiling,
-    tiles: _Tiles,
-    context: tuple[int, int, int],
-    held: set[Cell],
-) -> Iterator[Step]:
-    layer = operation.layer
-    _, pixel_tile, channel_tile = context
-    if not layer.base_reduction:
-        return
-    base_channels, _ = tiles.inputs(channel_tile)
-    if _whole(layer, tiling, tiles):
-        base_channels = set(range(layer.in_shape[0]))
-    wanted = {(c, y, x) for c in base_channels for y, x in tiles.patch(pixel_tile)} - held
-    held |= wanted
-    loads_weights = tiling.loop_order == "activations_outer" or pixel_tile == 0
-    weights = len(tiles.outputs(channel_tile)) if loads_weights else 0
-    vectors = len(tiles.pixels[pixel_tile])
-    folds: list[Feeds] = [
-        [(vectors, vectors) if f < len(fold) else None for f in range(tiles.feeds)]
-        for fold in tiles.channels[channel_tile]
-    ]
-    chunks = _chunks(layer.base_reduction, hardware, tiling)
-    yield from _phase(operation, tiles, context, False, chunks, weights, len(wanted), folds)
-
-
-def _late(
-    operation: Operation,
-    hardware: Hardware,
-    tiling: Tiling,
-    tiles: _Tiles,
-    context: tuple[int, int, int],
-    held: set[Cell],
-    fetched: set[int],
-    gates: np.ndarray | None,
-) -> Iterator[Step]:
-    layer = operation.layer
-    if gates is None or not layer.conditional_reduction:
-        return
-    _, pixel_tile, channel_tile = context
-    pixels, outputs = tiles.pixels[pixel_tile], tiles.outputs(channel_tile)
-    on_demand = hardware.dma.conditional_fetch == "on_demand"
-
-    def gate(n: int, p: int) -> bool:
-        return bool(gates[n if len(gates) > 1 else 0, p])
-
-    _, every = tiles.inputs(channel_tile)
-    if _whole(layer, tiling, tiles):
-        every = set(range(layer.in_shape[0]))
-    positions = reads(layer, [p for p in pixels if any(gate(n, p) for n in outputs)])
-    wanted = {
-        (c, y, x) for c in every for y, x in (positions if on_demand else tiles.patch(pixel_tile))
-    } - held
-    held |= wanted
-    asked = {n for n in outputs if not on_demand or any(gate(n, p) for p in pixels)}
-    if tiling.loop_order != "activations_outer":
-        asked -= fetched
-        fetched |= asked
-    folds: list[Feeds] = []
-    for fold in tiles.channels[channel_tile]:
-        feeds: Feeds = [None] * tiles.feeds
-        for f, slot in enumerate(fold):
-            needed = sum(any(gate(n, p) for n in slot) for p in pixels)
-            bits = len(pixels) * (1 if layer.gate == "pixel" else len(slot))
-            scan = ceil(bits / hardware.gate_unit.scan_bits_per_cycle)
-            feeds[f] = (needed, max(needed, scan)) if needed else None
-        folds.append(feeds)
-    chunks = _chunks(layer.conditional_reduction, hardware, tiling)
-    yield from _phase(operation, tiles, context, True, chunks, len(asked), len(wanted), folds)
-
-
-def _phase(
-    operation: Operation,
-    tiles: _Tiles,
-    context: tuple[int, int, int],
-    conditional: bool,
-    chunks: list[tuple[int, int]],
-    channels: int,
-    inputs: int,
-    folds: list[Feeds],
-) -> Iterator[Step]:
-    """One step per chunk: the weights of `channels` channels each, `inputs` values with the first."""
-    layer = operation.layer
-    number, pixel_tile, channel_tile = context
-    size = len(tiles.pixels[pixel_tile]) * len(tiles.outputs(channel_tile))
-    ends_tile = conditional or not layer.conditional_reduction
-    for position, (count, reduction) in enumerate(chunks):
-        last = ends_tile and position == len(chunks) - 1
-        yield Step(
-            tile=number,
-            pixel_tile=pixel_tile,
-            channel_tile=channel_tile,
-            conditional=conditional,
-            last=last,
-            weight_bytes=packed(channels * reduction, layer.weight_bits),
-            activation_bytes=packed(inputs, layer.activation_bits) if position == 0 else 0,
-            residual_bytes=packed(size * operation.residuals, layer.activation_bits) if last else 0,
-            output_bytes=packed(size, layer.activation_bits),
-            outputs=size,
-            folds=[feeds for feeds in folds for _ in range(count)],
-            present=[len(fold) for fold in tiles.channels[channel_tile] for _ in range(count)],
-        )
+def _weights(chunk: list[Slice], channels: set[int]) -> int:
+    """Weights of `channels` that a chunk takes."""
+    return sum(part.length * len(channels & set(part.users)) for part in chunk)
