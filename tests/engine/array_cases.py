@@ -61,7 +61,7 @@ def layers(draw: st.DrawFn, mode: Mode) -> Layer:
     base_groups = draw(st.sampled_from([1, 1, 2, 3])) if gated else 1
     inputs = draw(st.integers(max(2, base_groups), 7) if gated else st.integers(1, 6))
     base = draw(st.integers(1, min(inputs // base_groups, inputs - 1))) if gated else 0
-    outputs = draw(st.integers(1, max(1, 8 // (groups * base_groups)))) * base_groups
+    outputs = draw(st.integers(1, 12 // (groups * base_groups))) * base_groups
     if linear:
         kernel, stride, padding, dilation, size = (1, 1), (1, 1), (0, 0), (1, 1), (1, 1)
         out = (1, 1)

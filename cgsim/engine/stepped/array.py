@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cgsim.engine.stepped.scanner import Banks, Scanner
 
@@ -71,17 +71,12 @@ class Run:
     """Cycle from which its vectors may enter."""
     ended: int = -1
     """Cycle after the one in which its last vector entered; -1 as long as that has not."""
+    entered: list[int] = field(default_factory=list)
+    """Cycles in which its vectors entered."""
     first_left: int = -1
     """Cycle after the one in which its first result left."""
     last_left: int = -1
     """Cycle after the one in which its last result left, so far."""
-    due: int = 0
-    """Results of vectors that have entered and that have not left yet."""
-
-    @property
-    def left(self) -> bool:
-        """True if every result has left."""
-        return self.ended >= 0 and self.due == 0
 
 
 class Group(ABC):
@@ -94,6 +89,7 @@ class Group(ABC):
         """An idle group of an array of `columns` columns in all."""
         self.rows, self.width = rows, width
         self.runs: list[Run] = []
+        self.due = 0  # results of vectors that have entered and that have not left yet
         self.current: Run | None = None  # may stream
         self.pending: Run | None = None  # is being loaded, or waits for its start
         # Column c of a group finishes c cycles after its column 0: these registers make the results of a
@@ -110,7 +106,7 @@ class Group(ABC):
     @property
     def left(self) -> bool:
         """True if every result of the folds that have started has left."""
-        return all(run.left for run in self.runs)
+        return not self.streaming and self.due == 0
 
     @property
     @abstractmethod
@@ -157,7 +153,7 @@ class Group(ABC):
         out = registers.popleft()
         if out is not None:
             run, target, value = out
-            run.due -= 1
+            self.due -= 1
             run.last_left = cycle + 1
             run.first_left = cycle + 1 if run.first_left < 0 else run.first_left
             sink(run.fold.conditional, target, value)

@@ -43,7 +43,6 @@ class OutputGroup(Group):
         self.chain: list[list[tuple[Run, Target, int] | None]] = [[None] * width for _ in range(rows)]
         self._draining: list[Run | None] = [None] * width  # the fold that moves down each column
         self._out: list[tuple[Run, Target, int] | None] = [None] * width
-        self._position = 0  # steps of the current fold that have entered
         self._begins: Run | None = None  # the fold that takes over in this cycle
         self._skew: deque[tuple[Run | None, _Step | None]] = deque(
             [(None, None)] * max(rows, width), max(rows, width)
@@ -73,7 +72,7 @@ class OutputGroup(Group):
     def start(self, cycle: int) -> None:
         """Let the pending fold take over in this cycle."""
         super().start(cycle)
-        self._position, self._begins = 0, self.current
+        self._begins = self.current
 
     def shift(self) -> None:
         """The chain of each column moves down, as far as it holds sums of the fold that drains."""
@@ -94,14 +93,14 @@ class OutputGroup(Group):
         """The next reduction step enters, unless it is the last and the chain is not free."""
         run, step = self.current, None
         if run is not None and self.streaming:
-            words = _fold(run).words
-            last = self._position == len(words) - 1
-            if (last_may_enter or not last) and banks.grant(self._position, words[self._position]):
-                step = _Step(run, self._position, self._position == 0, last)
-                self._position += 1
+            words, number = _fold(run).words, len(run.entered)
+            last = number == len(words) - 1
+            if (last_may_enter or not last) and banks.grant(number, words[number]):
+                step = _Step(run, number, number == 0, last)
+                run.entered.append(cycle)
                 if last:
                     run.ended = cycle + 1
-                    run.due = self.rows * self.width
+                    self.due += self.rows * self.width
         self._skew.appendleft((self._begins, step))
         self._begins = None
 

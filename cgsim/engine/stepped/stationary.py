@@ -33,7 +33,6 @@ class StationaryGroup(Group):
         """An idle group."""
         super().__init__(rows, width, columns)
         self.grid = [[_Pe() for _ in range(width)] for _ in range(rows)]
-        self._position = 0  # vectors of the current fold that have entered
         self._begins = False  # the current fold takes over in this cycle
         self._skew: deque[Entry | None] = deque([None] * rows, rows)  # row r takes what entered r cycles ago
         self._written = 0  # rows of the pending fold that have been written
@@ -59,7 +58,7 @@ class StationaryGroup(Group):
     def start(self, cycle: int) -> None:
         """Let the pending fold take over in this cycle."""
         super().start(cycle)
-        self._position, self._begins = 0, True
+        self._begins = True
 
     def feed(self, cycle: int, banks: Banks, last_may_enter: bool) -> None:  # noqa: ARG002
         """The next vector enters: in order, or from the scanner's queue."""
@@ -67,10 +66,10 @@ class StationaryGroup(Group):
         if run is not None and self.streaming:
             vector = self._next(run, banks)
             if vector is not None:
-                self._position += 1
-                run.due += self.width
+                run.entered.append(cycle)
+                self.due += self.width
                 scanner = run.fold.scanner
-                if self._position == (len(_fold(run).vectors) if scanner is None else scanner.needed):
+                if len(run.entered) == (len(_fold(run).vectors) if scanner is None else scanner.needed):
                     run.ended = cycle + 1
             if vector is not None or self._begins:
                 entry = (self._begins, run, vector)
@@ -80,7 +79,7 @@ class StationaryGroup(Group):
     def _next(self, run: Run, banks: Banks) -> Vector | None:
         fold = _fold(run)
         if fold.scanner is None:
-            index = self._position
+            index = len(run.entered)
         else:
             fold.scanner.turn()
             if not fold.scanner.queue:
