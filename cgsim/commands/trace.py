@@ -146,7 +146,7 @@ def run_info(arguments: argparse.Namespace) -> None:
         print_json(found)
         return
     layers = found.pop("layers")
-    print(text.pairs({key.replace("_", " "): value for key, value in found.items()}))
+    print(text.pairs(_unfolded(found)))
     heads = {
         "layer": "layer",
         "operator": "operator",
@@ -159,6 +159,18 @@ def run_info(arguments: argparse.Namespace) -> None:
     print()
     rows = [layer | {"macs": compact(layer["dense_macs"])} for layer in layers]
     print(text.columns(rows, heads, ("layer", "operator")))
+
+
+def _unfolded(found: dict[str, Any]) -> dict[str, Any]:
+    """`found` with headings for keys; objects among the method's parameters follow as rows of their own."""
+    rows: dict[str, Any] = {}
+    for key, value in found.items():
+        rows[key.replace("_", " ")] = value
+        if key == "method_parameters":
+            inner = {k: item for k, item in value.items() if isinstance(item, dict) and k not in found}
+            rows["method parameters"] = {name: item for name, item in value.items() if name not in inner}
+            rows |= {name.replace("_", " "): item for name, item in inner.items()}
+    return rows
 
 
 def run_check(arguments: argparse.Namespace) -> None:

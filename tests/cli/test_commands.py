@@ -84,6 +84,19 @@ def test_trace_commands_fit_80_columns_and_speak_json(cgsim, tiny_trace, command
     assert load(cgsim("trace", command, tiny_trace, "--json").out)
 
 
+def test_objects_among_the_parameters_are_rows_of_their_own(cgsim):
+    from cgsim.trace import Metadata, Sample, TraceWriter, tiny_network
+
+    told = {"scheme": "int8", "notes": {"x": 1}, "quantization": {"accuracy_float": 0.91, "calibration": 64}}
+    metadata = Metadata("m", "dense", method_parameters=told, notes="kept")
+    with TraceWriter("q.trace.parquet", tiny_network(gated=False), metadata) as writer:
+        writer.append(Sample("0"), {})
+    lines = cgsim("trace", "info", "q.trace.parquet").out.splitlines()
+    rows = dict(line.split(maxsplit=1) for line in lines if len(line.split()) > 1)
+    assert rows["quantization"] == "accuracy_float 0.910, calibration 64"
+    assert rows["notes"] == "kept"
+
+
 def test_the_layers_of_a_shipped_trace_are_told_apart(cgsim):
     shipped = Path(__file__).parents[2] / "traces" / "resnet18-synthetic.trace.parquet"
     lines = cgsim("trace", "info", shipped).out.splitlines()
