@@ -1,8 +1,9 @@
-"""`cgsim train` and `cgsim record`: the only commands that need torch."""
+"""`cgsim train`, `cgsim quantize` and `cgsim record`: the only commands that need torch."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from cgsim.commands.interrupts import insistent_interrupt
 from cgsim.commands.parser import Parser, add_command, interactive, natural, positive, print_json
@@ -38,6 +39,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     train.add_argument("--limit", type=positive, metavar="N", help="N training images, evenly spread")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted training")
+    _add_quantize(commands)
     record = add_command(
         commands,
         "record",
@@ -47,14 +49,37 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "that of the whole test set.",
         "cgsim record runs/cgnet --data PATH --samples 64 -o cgnet.trace.parquet",
     )
-    record.add_argument("run_dir", metavar="RUN", help="folder that cgsim train wrote")
+    record.add_argument(
+        "run_dir", metavar="RUN", help="folder that cgsim train or quantize wrote, or a quantised network"
+    )
     record.add_argument("--data", required=True, metavar="PATH", help="the data set of the training")
     record.add_argument("--samples", type=positive, default=64, metavar="N", help="test images (default 64)")
     record.add_argument("-o", "--output", required=True, metavar="TRACE", help="trace to write")
     record.add_argument("--ungated", metavar="RUN", help="the ungated model, for its accuracy")
     record.add_argument(
+        "--bundle", metavar="FILE", help="write a quantised network here with the trace's first 4 images"
+    )
+    record.add_argument(
         "--no-verify", action="store_true", help="do not recompute the layers with the recorded gates"
     )
+
+
+def _add_quantize(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = add_command(
+        commands,
+        "quantize",
+        run_quantize,
+        "turn a trained model into one of int8 weights, activations and thresholds",
+        "Quantise a trained model to int8 (no training), compare both on the test set, and write a run that "
+        "cgsim record takes.",
+        "cgsim quantize runs/cgnet --data PATH -o runs/cgnet-int8",
+    )
+    parser.add_argument("run_dir", metavar="RUN", help="folder that cgsim train wrote")
+    parser.add_argument("--data", required=True, metavar="PATH", help="the data set of the training")
+    parser.add_argument(
+        "--calibration", type=positive, default=512, metavar="N", help="training images (default 512)"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="QRUN", help="folder for the int8 model")
 
 
 def run_train(arguments: argparse.Namespace) -> None:
@@ -75,6 +100,38 @@ def run_train(arguments: argparse.Namespace) -> None:
     print(f"{result['run']}: {told}")
 
 
+def run_quantize(arguments: argparse.Namespace) -> None:
+    """Quantise a run."""
+    _need_torch()
+    with insistent_interrupt():
+        from cgsim.models import quantize_command
+
+    result = quantize_command(
+        arguments.run_dir,
+        data=arguments.data,
+        output=arguments.output,
+        calibration=arguments.calibration,
+        progress=interactive() and not arguments.json,
+    )
+    if arguments.json:
+        print_json(result)
+        return
+    print(f"{result['run']}: {_told_quantized(result)}")
+
+
+def _told_quantized(result: dict[str, Any]) -> str:
+    """One line about a quantisation."""
+    before, after = 100 * result["accuracy_float"], 100 * result["accuracy_quantized"]
+    told = f"accuracy {before:.2f} % before, {after:.2f} % after"
+    if result["gates_changed"] or result["flop_reduction_float"] != 1:
+        told += (
+            f"; FLOP reduction {result['flop_reduction_float']:.2f} before, "
+            f"{result['flop_reduction_quantized']:.2f} after; "
+            f"{100 * result['gates_changed']:.2f} % of the gates changed"
+        )
+    return told
+
+
 def run_record(arguments: argparse.Namespace) -> None:
     """Record a trace."""
     _need_torch()
@@ -87,6 +144,7 @@ def run_record(arguments: argparse.Namespace) -> None:
         samples=arguments.samples,
         output=arguments.output,
         ungated=arguments.ungated,
+        bundle=arguments.bundle,
         verify=not arguments.no_verify,
         progress=interactive() and not arguments.json,
     )

@@ -11,8 +11,11 @@ from cgsim.lazy import lazy
 
 if TYPE_CHECKING:
     from cgsim.models.commands import evaluate_command as evaluate_command
+    from cgsim.models.commands import quantize_command as quantize_command
     from cgsim.models.commands import record_command as record_command
     from cgsim.models.commands import train_command as train_command
+    from cgsim.models.cosimulation import LayerCase as LayerCase
+    from cgsim.models.cosimulation import load_cosimulation as load_cosimulation
     from cgsim.models.data import Dataset as Dataset
     from cgsim.models.data import ImageSet as ImageSet
     from cgsim.models.evaluation import Evaluation as Evaluation
@@ -28,12 +31,13 @@ if TYPE_CHECKING:
     from cgsim.models.recipe import load_recipe as load_recipe
     from cgsim.models.recording import record as record
     from cgsim.models.registry import register as register
+    from cgsim.models.runs import load_model as load_model
     from cgsim.models.training import TrainResult as TrainResult
-    from cgsim.models.training import load_model as load_model
     from cgsim.models.training import train as train
 
 _MODULES = {
-    "commands": ("evaluate_command", "record_command", "train_command"),
+    "commands": ("evaluate_command", "quantize_command", "record_command", "train_command"),
+    "cosimulation": ("LayerCase", "load_cosimulation"),
     "data": ("Dataset", "ImageSet"),
     "evaluation": ("Evaluation", "Normalize", "evaluate"),
     "graph": ("derive_network",),
@@ -43,7 +47,8 @@ _MODULES = {
     "recipe": ("Recipe", "available_recipes", "load_recipe"),
     "recording": ("record",),
     "registry": ("register",),
-    "training": ("TrainResult", "load_model", "train"),
+    "runs": ("load_model",),
+    "training": ("TrainResult", "train"),
 }
 __all__ = [*sorted(name for names in _MODULES.values() for name in names)]  # noqa: PLE0604
 __getattr__, __dir__ = lazy(__name__, _MODULES)

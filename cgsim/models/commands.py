@@ -9,12 +9,22 @@ from typing import Any
 from torch import nn
 
 from cgsim.errors import CgsimError
+from cgsim.models import quantized_file
+from cgsim.models.checkpoint import CONFIG, write_config
+from cgsim.models.comparison import compare
 from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.loading import load_dataset
+from cgsim.models.networks import CifarResNet
+from cgsim.models.quantize import SCHEME, quantize
+from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.recording import record
-from cgsim.models.training import load_model, require_same_data, train
+from cgsim.models.runs import load_model, preprocessing, require_same_data
+from cgsim.models.training import train
+
+BUNDLED = 4
+"""Images that go into a bundle with the quantised network."""
 
 
 def train_command(
@@ -87,24 +97,29 @@ def record_command(
     output: str,
     samples: int = 64,
     ungated: str | None = None,
+    bundle: str | None = None,
     verify: bool | str = True,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Record a trace of a run on `samples` test images at even distances; a JSON object about it.
 
-    The run, and the `ungated` run if one is named, are first evaluated on the whole test set, so that
-    both accuracies in the trace's metadata belong to the data that were used.
+    `run` may be a run of `quantize_command`, or the file of a quantised network. The run, and the
+    `ungated` run if one is named, are first evaluated on the whole test set, so that both accuracies in the
+    trace's metadata belong to the data that were used. `bundle` names a file into which a quantised
+    network goes with the first BUNDLED images of the trace.
     """
-    folder = Path(output).absolute().parent
-    if not folder.is_dir():  # told now, not after the evaluation
-        raise CgsimError(f"{output}: cannot be written: no folder {str(folder)!r}")
-    if Path(output).is_dir():
-        raise CgsimError(f"{output}: cannot be written: a folder, expected the name of a trace file")
+    _writable(output, "a trace file")
+    if bundle is not None:
+        _writable(bundle, "a file")
     dataset = load_dataset(data)
     if not 1 <= samples <= len(dataset.test):
         raise CgsimError(f"record: samples must be 1 to {len(dataset.test)} (the test set), got {samples}")
-    model, config, result = _evaluated(run, dataset, None, progress)
-    ungated_accuracy = None
+    loaded = load_model(run)
+    if bundle is not None and not isinstance(loaded[0], QuantizedResNet):
+        raise CgsimError(f"run {run!r}: not quantised; a bundle needs a run of `cgsim quantize`")
+    model, config, result = _evaluated(run, dataset, None, progress, loaded)
+    images = dataset.test.spread(samples)
+    ungated_accuracy, plain_config = None, None
     if ungated is not None:
         _plain, plain_config, plain_result = _evaluated(ungated, dataset, None, progress)
         if plain_config["method"] != "none" or plain_config["network"] != config["network"]:
@@ -113,22 +128,24 @@ def record_command(
     gated = config["method"] != "none"
     trace = record(
         model,
-        dataset.test.spread(samples),
+        images,
         output,
         network_name=config["network"],
         method=config["method"] if gated else "dense",
-        method_parameters=_parameters(config) if gated else {},
+        method_parameters=_parameters(config),
         dataset=dataset.name,
         split="test",
         accuracy_gated=result.accuracy if gated else None,
         accuracy_ungated=ungated_accuracy if gated else result.accuracy,
         seed=config["seed"],
-        command=recipe_commands(config, samples, ungated is not None),
+        command=recipe_commands(config, samples, plain_config),
         notes=_notes(config, result),
-        normalize=_normalize(config),
+        normalize=preprocessing(model, config),
         verify=verify,
         progress=progress,
     )
+    if bundle is not None:
+        quantized_file.write(bundle, model, config, quantized_file.subset(images, BUNDLED))
     return {
         "trace": output,
         "samples": trace.n_samples,
@@ -139,39 +156,111 @@ def record_command(
     }
 
 
-def recipe_commands(config: dict[str, Any], samples: int, ungated: bool) -> str:
-    """The commands that make a trace again; DATA, RUN and TRACE stand for paths."""
+def quantize_command(
+    run: str, *, data: str, output: str, calibration: int = 512, progress: bool = True
+) -> dict[str, Any]:
+    """Quantise a run's model to int8 and write a run that `record_command` takes; a JSON object about it.
+
+    `calibration` images, at even distances among those that the run was trained on, set the scales. Both
+    models are evaluated on the whole test set.
+    """
+    started = time.perf_counter()
+    target = Path(output)
+    if (target / CONFIG).exists() or (target.exists() and not target.is_dir()):
+        raise CgsimError(f"run {output!r} exists; name another directory")
+    model, config, _state = load_model(run)
+    if not isinstance(model, CifarResNet):
+        raise CgsimError(f"run {run!r}: quantised already; expected a run of `cgsim train`")
+    dataset = load_dataset(data)
+    require_same_data(run, config, dataset)
+    trained_on = dataset.train.spread(config["dataset"]["train_images"])
+    if not 1 <= calibration <= len(trained_on):
+        raise CgsimError(
+            f"quantize: calibration must be 1 to {len(trained_on)} (the training images), got {calibration}"
+        )
+    normalize = preprocessing(model, config)
+    assert isinstance(normalize, Normalize)
+    quantized = quantize(model, trained_on.spread(calibration), normalize)
+    network = derive_network(model, tuple(config["dataset"]["shape"]), config["network"])
+    found = compare(model, quantized, dataset.test, normalize, network, progress=progress)
+    about = {
+        "scheme": SCHEME,
+        "calibration_images": calibration,
+        "accuracy_float": found.original.accuracy,
+        "accuracy_quantized": found.quantized.accuracy,
+        "flop_reduction_float": round(found.original.flop_reduction, 4),
+        "flop_reduction_quantized": round(found.quantized.flop_reduction, 4),
+        "gates_changed": round(found.gates_changed, 6),
+        "predictions_changed": found.predictions_changed,
+    }
+    made = config | {"quantization": about}
+    target.mkdir(parents=True, exist_ok=True)
+    quantized_file.write(target / quantized_file.NAME, quantized, made)
+    write_config(target, made)  # last: a folder with it is a whole run
+    return {
+        "run": output,
+        **about,
+        "gates_changed_by_layer": found.gates_changed_by_layer,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def recipe_commands(config: dict[str, Any], samples: int, plain: dict[str, Any] | None) -> str:
+    """The commands that make a trace again; `plain` is the configuration of the ungated run, if one was used.
+
+    DATA, TRACE and RUN (RUN0: ungated; QRUN, QRUN0: quantised) stand for paths.
+    """
     about, recipe = config["dataset"], config["recipe"]
     common = f"--network {config['network']} --data DATA --recipe {config['recipe_name']}"
     common += f" --epochs {recipe['epochs']} --precision {recipe['precision']}"
     common += f" --seed {config['seed']} --threads {config['environment']['threads']}"
     if about["train_images"] != about["all_train_images"]:
         common += f" --limit {about['train_images']}"
-    plain = f"cgsim train --method none {common} -o RUN0"
+    dense = config["method"] == "none"
     gating = f" --partitions {recipe['partitions']} --target {recipe['target']}"
     gating += " --teacher RUN0" if config["distilled"] else ""
-    gated = f"cgsim train --method {config['method']} {common}{gating} -o RUN"
-    recording = (
-        f"cgsim record RUN --data DATA --samples {samples}{' --ungated RUN0' if ungated else ''} -o TRACE"
-    )
-    if config["method"] == "none":
-        return f"{plain.replace('RUN0', 'RUN')} && {recording}"
-    commands = [plain] if ungated or config["distilled"] else []
-    return " && ".join([*commands, gated, recording])
+    commands = []
+    if not dense and (plain is not None or config["distilled"]):
+        commands.append(f"cgsim train --method none {common} -o RUN0")
+    commands.append(f"cgsim train --method {config['method']} {common}{'' if dense else gating} -o RUN")
+    commands += _quantizing(config, "RUN") + (_quantizing(plain, "RUN0") if plain is not None else [])
+    recording = f"cgsim record {_last_run(config, 'RUN')} --data DATA --samples {samples}"
+    recording += f" --ungated {_last_run(plain, 'RUN0')}" if plain is not None else ""
+    return " && ".join([*commands, f"{recording} -o TRACE"])
+
+
+def _last_run(config: dict[str, Any], name: str) -> str:
+    return f"Q{name}" if "quantization" in config else name
+
+
+def _quantizing(config: dict[str, Any], name: str) -> list[str]:
+    if "quantization" not in config:
+        return []
+    images = config["quantization"]["calibration_images"]
+    return [f"cgsim quantize {name} --data DATA --calibration {images} -o Q{name}"]
+
+
+def _writable(path: str, expected: str) -> None:
+    """Raise CgsimError, now and not after the evaluation, if a file cannot be written."""
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise CgsimError(f"{path}: cannot be written: no folder {str(folder)!r}")
+    if Path(path).is_dir():
+        raise CgsimError(f"{path}: cannot be written: a folder, expected the name of {expected}")
 
 
 def _evaluated(
-    run: str, dataset: Dataset, limit: int | None, progress: bool
+    run: str,
+    dataset: Dataset,
+    limit: int | None,
+    progress: bool,
+    loaded: tuple[nn.Module, dict[str, Any], dict[str, Any]] | None = None,
 ) -> tuple[nn.Module, dict[str, Any], Evaluation]:
-    model, config, _state = load_model(run)
+    model, config, _state = loaded or load_model(run)
     require_same_data(run, config, dataset)
     network = derive_network(model, tuple(config["dataset"]["shape"]), config["network"])
     test = dataset.test.spread(limit)
-    return model, config, evaluate(model, test, _normalize(config), network, progress=progress)
-
-
-def _normalize(config: dict[str, Any]) -> Normalize:
-    return Normalize(tuple(config["dataset"]["mean"]), tuple(config["dataset"]["deviation"]))
+    return model, config, evaluate(model, test, preprocessing(model, config), network, progress=progress)
 
 
 def _parameters(config: dict[str, Any]) -> dict[str, Any]:
@@ -185,12 +274,17 @@ def _parameters(config: dict[str, Any]) -> dict[str, Any]:
         "shuffle",
         "order",
     )
+    found = {"quantization": config["quantization"]} if "quantization" in config else {}
+    if config["method"] == "none":
+        return found
     chosen = {key: config["recipe"][key] for key in keys}
-    return chosen | {"epochs": config["recipe"]["epochs"], "distilled": config["distilled"]}
+    return {**chosen, "epochs": config["recipe"]["epochs"], "distilled": config["distilled"], **found}
 
 
 def _notes(config: dict[str, Any], result: Evaluation) -> str:
     notes = f"FLOP reduction on the whole test set: {result.flop_reduction:.4f}."
+    if "quantization" in config:
+        notes += " Gates and accuracies are those of the network in integers (int8)."
     if config["recipe"]["order"] == "before_add":
         notes += " Post-activation blocks: a ReLU follows both convolutions, before the addition."
     return notes + (" Distilled from the ungated network." if config["distilled"] else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +18,8 @@ from cgsim.models.data import ImageSet
 from cgsim.trace.macs import flop_reduction, gate_count, network_macs, parts
 from cgsim.trace.network import Layer, Network
 from cgsim.trace.pack import pack_bits
+
+Preprocess = Callable[[np.ndarray], Tensor]
 
 
 @dataclass(frozen=True)
@@ -94,45 +97,72 @@ class GateTap:
         return hook
 
 
+class Tally:
+    """Counts over batches, of one model with a GateTap on it, and what they make: an Evaluation."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._samples, self._correct, self._loss, self._executed = 0, 0, 0.0, 0
+        self._on: dict[str, int] = {}
+
+    def add(self, logits: Tensor, labels: Tensor, gates: dict[str, Tensor]) -> None:
+        """Count one batch: logits [B, classes], labels [B], gates by layer."""
+        samples = len(labels)
+        self._samples += samples
+        self._correct += int((logits.argmax(1) == labels).sum())
+        self._loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        counts = {name: _count(self._network.by_name[name], found) for name, found in gates.items()}
+        for name, count in counts.items():
+            total = int(np.broadcast_to(count, (samples, count.shape[1])).sum())
+            self._on[name] = self._on.get(name, 0) + total
+        macs = network_macs(self._network, samples, counts, partial(_channel_gates, gates))
+        self._executed += sum(int(found.sum()) for found in macs.values())
+
+    def result(self) -> Evaluation:
+        """The evaluation of all batches."""
+        samples, layers = self._samples, self._network.by_name
+        density = {name: count / (samples * gate_count(layers[name])) for name, count in self._on.items()}
+        reduction = flop_reduction(self._network, self._executed, samples) or math.inf
+        return Evaluation(self._correct / samples, self._loss / samples, reduction, density)
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
     data: ImageSet,
-    normalize: Normalize,
+    preprocess: Preprocess,
     network: Network,
     batch_size: int = 250,
     device: str = "cpu",
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluate a model in float32 on all images of `data`; `network` is what `derive_network` returned."""
-    from tqdm import tqdm
+    """Evaluate a model in its own precision on all images of `data`.
 
+    `preprocess` turns uint8 images into the model's input; `network` is what `derive_network` returned.
+    """
     was_training = model.training
     model.eval()
-    correct, loss = 0, 0.0
-    executed = 0
-    on: dict[str, int] = {}
+    tally = Tally(network)
     try:
         with GateTap(model) as tap:
-            steps = range(0, len(data), batch_size)
-            for start in tqdm(steps, "evaluating", leave=False, disable=None if progress else True):
-                x = normalize(data.images[start : start + batch_size]).to(device)
-                labels = torch.as_tensor(data.labels[start : start + batch_size]).to(device)
+            for images, labels in batches(data, batch_size, "evaluating", progress):
+                x = preprocess(images).to(device)
                 tap.clear()
                 logits = model(x.contiguous(memory_format=torch.channels_last))
-                correct += int((logits.argmax(1) == labels).sum())
-                loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-                counts = {name: _count(network.by_name[name], gates) for name, gates in tap.gates.items()}
-                for name, found in counts.items():
-                    on[name] = on.get(name, 0) + int(np.broadcast_to(found, (len(x), found.shape[1])).sum())
-                macs = network_macs(network, len(x), counts, partial(_channel_gates, tap.gates))
-                executed += sum(int(found.sum()) for found in macs.values())
+                tally.add(logits, labels.to(device), tap.gates)
     finally:
         model.train(was_training)
-    samples = len(data)
-    density = {name: count / (samples * gate_count(network.by_name[name])) for name, count in on.items()}
-    reduction = flop_reduction(network, executed, samples) or math.inf
-    return Evaluation(correct / samples, loss / samples, reduction, density)
+    return tally.result()
+
+
+def batches(data: ImageSet, size: int, told: str, progress: bool) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Yield uint8 images and labels in batches of `size`, behind a progress bar."""
+    from tqdm import tqdm
+
+    steps = range(0, len(data), size)
+    for start in tqdm(steps, told, leave=False, disable=None if progress else True):
+        chosen = slice(start, start + size)
+        yield data.images[chosen], torch.as_tensor(data.labels[chosen])
 
 
 def _count(layer: Layer, gates: Tensor) -> np.ndarray:

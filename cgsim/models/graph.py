@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from cgsim.errors import CgsimError
 from cgsim.models import registry
+from cgsim.models.quantized_layers import IntegerPool, QuantizedConv2d, QuantizedLinear
 from cgsim.trace.network import INPUT, Layer, Network
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -22,7 +23,7 @@ _KEEPS_LAYOUT = frozenset((
     "clone", "contiguous", "detach", "to", "float", "half", "bfloat16", "double", "requires_grad_",
     "neg", "abs", "exp", "clamp", "clamp_", "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_",
     "true_divide", "__add__", "__radd__", "__iadd__", "__sub__", "__isub__", "__mul__", "__rmul__",
-    "__imul__", "__truediv__", "__itruediv__",
+    "__imul__", "__truediv__", "__itruediv__", "long", "int", "__rshift__", "bitwise_right_shift",
 ))
 # fmt: on
 _ADDS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
@@ -199,11 +200,11 @@ class _Tracer(TorchFunctionMode):
     def _leaf_maker(self, module: nn.Module) -> Callable[..., Layer] | None:
         if registry.registration(module) is not None:
             return _gated
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear | QuantizedConv2d):
             return _operator
         if isinstance(module, _POOLS):
             return _pool_module
-        if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+        if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | IntegerPool):
             return _global_pool_module
         return None
 
@@ -243,7 +244,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 def _operator(conv: Any, name: str, x: Tensor, y: Tensor, source: str, **gating: Any) -> Layer:
     in_shape, out_shape = _chw(tuple(x.shape)), _chw(tuple(y.shape))
-    if isinstance(conv, nn.Linear):
+    if isinstance(conv, nn.Linear | QuantizedLinear):
         return Layer(name, "linear", in_shape, out_shape, producers=(source,), **gating)
     padding: Any = conv.padding
     if padding == "valid":

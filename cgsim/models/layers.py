@@ -57,6 +57,20 @@ def shuffle_channels(x: Tensor, groups: int) -> Tensor:
     return x.view(batch, groups, channels // groups, height, width).transpose(1, 2).reshape_as(x)
 
 
+def base_part(weight: Tensor, partitions: int) -> Tensor:
+    """The weights of the base path, [out, in / p, kh, kw], as a convolution of p groups takes them."""
+    out, inputs, *kernel = weight.shape
+    split = weight.view(partitions, out // partitions, partitions, inputs // partitions, *kernel)
+    return torch.cat([split[i, :, i] for i in range(partitions)])
+
+
+def rest_mask(out_channels: int, in_channels: int, partitions: int) -> Tensor:
+    """1 where a weight is not of the base path, else 0: [out, in, 1, 1]."""
+    rest = 1 - torch.eye(partitions)
+    rest = rest.repeat_interleave(out_channels // partitions, 0)
+    return rest.repeat_interleave(in_channels // partitions, 1)[:, :, None, None]
+
+
 class CGConv2d(nn.Module):
     """Convolution [B, in, H, W] -> [B, out, H', W'] that computes most sums only where a gate is on.
 
@@ -112,10 +126,8 @@ class CGConv2d(nn.Module):
         if norm == "separate":
             self.norm_gated = nn.BatchNorm2d(out_channels)
             self.norm_ungated = nn.BatchNorm2d(out_channels)
-        rest = 1 - torch.eye(partitions)
-        rest = rest.repeat_interleave(out_channels // partitions, 0)
-        rest = rest.repeat_interleave(in_channels // partitions, 1)
-        self.register_buffer("rest_mask", rest[:, :, None, None], persistent=False)
+        mask = rest_mask(out_channels, in_channels, partitions)
+        self.register_buffer("rest_mask", mask, persistent=False)
 
     @property
     def base_channels(self) -> int:
@@ -124,9 +136,7 @@ class CGConv2d(nn.Module):
 
     def base_weight(self) -> Tensor:
         """The weights of the base path, [out, in / p, k, k], as a grouped convolution takes them."""
-        p, base, kernel = self.partitions, self.base_channels, self.kernel_size
-        split = self.weight.view(p, self.out_channels // p, p, base, *kernel)
-        return torch.cat([split[i, :, i] for i in range(p)])
+        return base_part(self.weight, self.partitions)
 
     def rest_weight(self) -> Tensor:
         """All weights [out, in, k, k] with those of the base path set to zero."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.models.layers import CGConv2d
+from cgsim.models.quantized_layers import QuantizedCGConv2d
 
 GatesFn = Callable[[Any, tuple[Any, ...], Tensor], Tensor]
 RecomputeFn = Callable[[Any, tuple[Any, ...], Tensor], Tensor]
@@ -27,6 +28,7 @@ class Registration:
     base: Callable[[Any], tuple[int, int]]
     gate_network_macs: Callable[[Any], int]
     recompute_fn: RecomputeFn | None
+    exact: bool = False
 
 
 _registry: dict[type[nn.Module], Registration] = {}
@@ -41,6 +43,7 @@ def register(
     base: Callable[[Any], tuple[int, int]] | None = None,
     gate_network_macs: Callable[[Any], int] | int = 0,
     recompute_fn: RecomputeFn | None = None,
+    exact: bool = False,
 ) -> Registration:
     """Let cgsim record the gates of every `module_class` in any model.
 
@@ -54,7 +57,8 @@ def register(
     returns (base_channels, base_groups) and is needed for "activation" (`cgsim.trace.Layer` says what
     they mean). `gate_network_macs` are the MACs per sample that deciding costs beyond the base path.
     `recompute_fn(module, inputs, gates)` returns the output computed with given gates; with it,
-    recording proves that the recorded bits are what the model used.
+    recording proves that the recorded bits are what the model used; `exact` says that not a bit of the
+    output may then differ, as for a module that computes in integers.
 
     A class registered again is replaced; subclasses inherit. Raises CgsimError on a bad granularity.
     """
@@ -74,6 +78,7 @@ def register(
         base or (lambda _module: (0, 1)),
         macs,
         recompute_fn,
+        exact,
     )
     _registry[module_class] = entry
     return entry
@@ -122,4 +127,12 @@ register(
     "activation",
     base=lambda module: (module.base_channels, module.partitions),
     recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+)
+register(
+    QuantizedCGConv2d,
+    lambda module, inputs, _output: module.gates(inputs[0]),
+    "activation",
+    base=lambda module: (module.base_channels, module.partitions),
+    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    exact=True,
 )

@@ -21,8 +21,8 @@ from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.layers import threshold_loss
 from cgsim.models.loading import load_dataset
-from cgsim.models.networks import build_network
 from cgsim.models.recipe import Recipe, load_recipe
+from cgsim.models.runs import build_model, load_model, require_same_data
 
 MOST_THREADS = 256
 """Beyond some thousands torch does not start; beyond the cores they only cost time."""
@@ -157,24 +157,6 @@ def make_config(
     }
 
 
-def build_model(config: dict[str, Any]) -> nn.Module:
-    """The untrained model of a configuration."""
-    recipe = Recipe(**config["recipe"])
-    return build_network(
-        config["network"],
-        config["method"],
-        in_channels=config["dataset"]["shape"][0],
-        classes=len(config["dataset"]["classes"]),
-        partitions=recipe.partitions,
-        target=recipe.target,
-        alpha=recipe.alpha,
-        sparse_backprop=recipe.sparse_backprop,
-        norm=recipe.norm,  # type: ignore[arg-type]
-        shuffle=recipe.shuffle,
-        order=recipe.order,  # type: ignore[arg-type]
-    )
-
-
 def place(model: nn.Module, device: str) -> nn.Module:
     """Move a model to a device, with weights laid out as its convolutions run fastest."""
     model.to(device)
@@ -182,28 +164,6 @@ def place(model: nn.Module, device: str) -> nn.Module:
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
-
-
-def load_model(run: str | Path) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
-    """The trained model of a run at inference, its configuration, and the state of its checkpoint."""
-    config = checkpoint.read_config(run)
-    tensors, state = checkpoint.read_checkpoint(run)
-    try:
-        model = build_model(config)
-    except (KeyError, TypeError) as error:
-        raise CgsimError(f"run {str(run)!r}: {checkpoint.CONFIG} is incomplete: {error}") from error
-    checkpoint.load_weights(run, model, tensors)
-    return model.eval(), config, state
-
-
-def require_same_data(run: str | Path, config: dict[str, Any], dataset: Dataset) -> None:
-    """Raise CgsimError unless images and classes of a data set are those that a run was trained on."""
-    about, shape = config["dataset"], list(dataset.test.images.shape[1:])
-    if about["shape"] != shape or about["classes"] != list(dataset.classes):
-        raise CgsimError(
-            f"run {str(run)!r}: trained on {about['name']} with images {about['shape']}, "
-            f"but the data are {dataset.name} with images {shape}"
-        )
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:

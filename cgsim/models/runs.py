@@ -1,0 +1,83 @@
+"""Trained models back from a run: float from a checkpoint, or integer from a quantised network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cgsim.errors import CgsimError
+from cgsim.models import checkpoint, quantized_file
+from cgsim.models.data import Dataset
+from cgsim.models.evaluation import Normalize, Preprocess
+from cgsim.models.networks import CifarResNet, build_network
+from cgsim.models.quantized_network import QuantizedResNet
+from cgsim.models.recipe import Recipe
+
+
+def build_model(config: dict[str, Any]) -> CifarResNet:
+    """The untrained model of a configuration."""
+    recipe = Recipe(**config["recipe"])
+    return build_network(
+        config["network"],
+        config["method"],
+        in_channels=config["dataset"]["shape"][0],
+        classes=len(config["dataset"]["classes"]),
+        partitions=recipe.partitions,
+        target=recipe.target,
+        alpha=recipe.alpha,
+        sparse_backprop=recipe.sparse_backprop,
+        norm=recipe.norm,  # type: ignore[arg-type]
+        shuffle=recipe.shuffle,
+        order=recipe.order,  # type: ignore[arg-type]
+    )
+
+
+def load_model(run: str | Path) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
+    """The model of a run at inference, its configuration, and the state of its checkpoint.
+
+    `run` is a directory of `cgsim train` or of `cgsim quantize` (the state is then empty), or the file of a
+    quantised network.
+    """
+    if Path(run).is_file():
+        stored = quantized_file.read(run)
+        return load_quantized(stored), stored.config, {}
+    config = checkpoint.read_config(run)
+    if "quantization" in config:
+        return load_quantized(quantized_file.read(Path(run) / quantized_file.NAME)), config, {}
+    tensors, state = checkpoint.read_checkpoint(run)
+    model = _built(config, f"run {str(run)!r}: {checkpoint.CONFIG}")
+    checkpoint.load_weights(run, model, tensors)
+    return model.eval(), config, state
+
+
+def load_quantized(stored: quantized_file.Stored) -> QuantizedResNet:
+    """The integer model of a file's contents; raises CgsimError if they contradict one another."""
+    model = QuantizedResNet(_built(stored.config, stored.where))
+    quantized_file.restore(model, stored)
+    return model.eval()
+
+
+def _built(config: dict[str, Any], where: str) -> CifarResNet:
+    try:
+        return build_model(config)
+    except (KeyError, TypeError) as error:
+        raise CgsimError(f"{where} is incomplete: {error}") from error
+
+
+def preprocessing(model: nn.Module, config: dict[str, Any]) -> Preprocess:
+    """What turns uint8 images into the model's input: normalisation, or a quantised model's table."""
+    if isinstance(model, QuantizedResNet):
+        return model.input
+    return Normalize(tuple(config["dataset"]["mean"]), tuple(config["dataset"]["deviation"]))
+
+
+def require_same_data(run: str | Path, config: dict[str, Any], dataset: Dataset) -> None:
+    """Raise CgsimError unless images and classes of a data set are those that a run was trained on."""
+    about, shape = config["dataset"], list(dataset.test.images.shape[1:])
+    if about["shape"] != shape or about["classes"] != list(dataset.classes):
+        raise CgsimError(
+            f"run {str(run)!r}: trained on {about['name']} with images {about['shape']}, "
+            f"but the data are {dataset.name} with images {shape}"
+        )
