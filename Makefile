@@ -1,6 +1,7 @@
 # make demo            simulate the shipped ResNet-20 trace and say where the report lies
-# make test            everything that is tested (sets up .venv first)
-# make validate        the slow proofs in full: make test runs a sample of them
+# make test            everything that is tested (sets up .venv first, and Verilator for the RTL)
+# make validate        the slow proofs in full, the RTL's too: make test runs a sample of them
+# make validate-rtl    thousands of layers through the RTL, and the shipped trace's; says how many agree
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine
 # make docs-reference  docs/configuration.md and docs/results.md, from the code
@@ -13,7 +14,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test validate lint format bench setup docs-reference clean
+.PHONY: demo test validate validate-rtl lint format bench setup setup-rtl docs-reference clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
@@ -23,11 +24,14 @@ demo: $(VENV)/.demo-ready
 	@echo "Totals and provenance:  out/summary.json"
 	@echo "Plots:                  $$(ls out/*.png | tr '\n' ' ')"
 
-test: $(VENV)/.all-ready
+test: $(VENV)/.all-ready setup-rtl
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-validate: $(VENV)/.all-ready
-	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/engine tests/mapping tests/trace $(PYTEST_ARGS)
+validate: $(VENV)/.all-ready setup-rtl
+	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/engine tests/mapping tests/trace tests/rtl $(PYTEST_ARGS)
+
+validate-rtl: $(VENV)/.all-ready setup-rtl
+	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/rtl $(PYTEST_ARGS)
 
 lint: $(VENV)/.all-ready
 	$(BIN)/ruff check .
@@ -40,12 +44,17 @@ format: $(VENV)/.all-ready
 
 bench: $(VENV)/.demo-ready
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/rtl.py
 
 docs-reference: $(VENV)/.demo-ready
 	$(BIN)/python -m cgsim.hardware.reference docs/configuration.md
 	$(BIN)/python -m cgsim.results.reference docs/results.md
 
-setup: $(VENV)/.all-ready
+setup: $(VENV)/.all-ready setup-rtl
+
+# Never fails for want of tools, except in CI: without them the tests of the RTL are skipped and say why.
+setup-rtl:
+	@tools/setup-rtl.sh
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

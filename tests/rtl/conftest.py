@@ -17,9 +17,14 @@ PACKAGES = "verilator g++ make"
 AGREED = pytest.StashKey[Counter[str]]()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def rtl() -> None:
     """Skip, naming the packages, where the RTL cannot be built; in CI and in `make validate` fail."""
+    need_tools()
+
+
+def need_tools() -> None:
+    """What the fixture `rtl` does."""
     missing = cosim.missing_tools()
     if not missing:
         return
