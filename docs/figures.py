@@ -7,14 +7,22 @@ Nothing is drawn by hand: every bar is a cycle that the stepped array or the ste
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from cgsim.engine.stepped.array import Feed, Fold
+from cgsim.engine.stepped.array import Fold, Group, OutputFold, Run, Vector
+from cgsim.engine.stepped.layer import run_layer
 from cgsim.engine.stepped.machine import SteppedMachine
+from cgsim.engine.stepped.output import OutputGroup
+from cgsim.engine.stepped.scanner import Banks, Scanner
+from cgsim.engine.stepped.sequencer import Team, turn
+from cgsim.engine.stepped.stationary import StationaryGroup
+from cgsim.engine.stepped.work import pixel_order
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
@@ -30,6 +38,8 @@ COLORS = {
     "store": "#CC79A7",
     "vector": "#D55E00",
 }
+FOLDS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7")
+ROWS, COLUMNS = 5, 4
 
 
 def bar(
@@ -50,31 +60,177 @@ def bar(
         axes.text((first + end) / 2, row, text, ha="center", va="center", fontsize=7, color="white")
 
 
+def stepped(
+    group: Group,
+    folds: Sequence[Fold | OutputFold],
+    overlapped: bool,
+    watch: Callable[[int], None] = lambda _: None,
+) -> list[Run]:
+    """Let one column group go through `folds`; `watch` looks at it after every cycle."""
+    team = Team({0: group}, overlapped)
+    team.append([{0: fold} for fold in folds])
+    cycle = 0
+    while not team.done:
+        turn([team], Banks(None), lambda *_: None, cycle)
+        watch(cycle)
+        cycle += 1
+    return group.runs
+
+
 def folds() -> Figure:
     """Three folds of 9, 3 and 9 vectors on a 5 x 4 array, overlapped and serial."""
-    rows, columns, vectors = 5, 4, (9, 3, 9)
     figure = Figure((7, 3.6), layout="constrained")
     both = figure.subplots(2, 1, sharex=True)
-    drain = rows + columns - 2
     for axes, overlapped in zip(both, (True, False), strict=True):
-        feed = Feed(rows, columns, overlapped)
-        for count in vectors:
-            stream = [(pixel, [1] * rows) for pixel in range(count)]
-            feed.append(Fold([[1] * columns] * rows, stream, range(columns)))
-        cycle = 0
-        while not feed.done:
-            feed.turn(cycle, feed.may_start(cycle))
-            cycle += 1
-        for fold, count in enumerate(vectors):
-            bar(axes, 2, feed.loads[fold], feed.loads[fold] + rows, "weights", f"{fold}")
-            bar(axes, 1, feed.starts[fold], feed.starts[fold] + count, "base", f"{fold}")
-            end = feed.starts[fold] + count
-            bar(axes, -0.45 * (fold % 2), end, end + drain, "drain", f"{fold}", height=0.4)
+        vector = Vector([1] * ROWS, [None] * COLUMNS)
+        work = [Fold([[1] * COLUMNS] * ROWS, [vector] * count) for count in (9, 3, 9)]
+        runs = stepped(StationaryGroup(ROWS, COLUMNS, COLUMNS), work, overlapped)
+        for fold, run in enumerate(runs):
+            bar(axes, 2, run.loaded_from, run.loaded_from + ROWS, "weights", f"{fold}")
+            bar(axes, 1, run.started, run.ended, "base", f"{fold}")
+            bar(axes, -0.45 * (fold % 2), run.ended, run.last_left, "drain", f"{fold}", height=0.4)
         axes.set_yticks([2, 1, 0], ["weights written", "vectors enter", "last results leave"], fontsize=8)
         name = "overlapped" if overlapped else "serial"
-        axes.set_title(f"{name}: {cycle} cycles (numbers are folds)", fontsize=9, loc="left")
+        axes.set_title(f"{name}: {runs[-1].last_left} cycles (numbers are folds)", fontsize=9, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
     both[1].set_xlabel("cycle")
+    return figure
+
+
+def outputs() -> Figure:
+    """`os`: row tiles of 9, 3 and 9 steps on a 5 x 4 array, and the drain chain of its first column."""
+    figure = Figure((7, 4.4), layout="constrained")
+    both = figure.subplots(2, 1, sharex=True)
+    for axes, overlapped in zip(both, (True, False), strict=True):
+        group = OutputGroup(ROWS, COLUMNS, COLUMNS)
+        work = [
+            OutputFold(
+                range(COLUMNS), range(ROWS), [[1] * ROWS] * count, [[1] * COLUMNS] * count, [None] * count
+            )
+            for count in (9, 3, 9)
+        ]
+        held: list[tuple[int, int, int]] = []  # (cycle, row, fold) of each sum in the chain of column 0
+
+        def watch(cycle: int, group: OutputGroup = group, held: list[tuple[int, int, int]] = held) -> None:
+            column = [line[0] for line in group.chain]
+            held += [(cycle, r, at[0].round) for r, at in enumerate(column) if at is not None]
+
+        runs = stepped(group, work, overlapped, watch)
+        for fold, run in enumerate(runs):
+            for cycle in run.entered:
+                axes.broken_barh([(cycle, 1)], (5.6, 0.8), facecolor=FOLDS[fold], edgecolor="white")
+            axes.broken_barh(
+                [(run.first_left - 1, run.last_left - run.first_left + 1)],
+                (-1.4, 0.8),
+                facecolor=FOLDS[fold],
+                edgecolor="white",
+            )
+        for cycle, row, fold in held:
+            axes.broken_barh(
+                [(cycle, 1)], (4.1 - row, 0.8), facecolor=FOLDS[fold], edgecolor="white", alpha=0.6
+            )
+        axes.set_yticks(
+            [6, 4.5, 0.5, -1], ["steps enter", "chain, row 0", "row 4", "results leave"], fontsize=8
+        )
+        name = "overlapped" if overlapped else "serial"
+        axes.set_title(f"{name}: {runs[-1].last_left} cycles", fontsize=9, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+    both[1].set_xlabel("cycle")
+    handles = [
+        both[0].broken_barh([(0, 0)], (0, 0), facecolor=FOLDS[fold], label=f"row tile {fold} ({steps} steps)")
+        for fold, steps in enumerate((9, 3, 9))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def inputs() -> Figure:
+    """`is`: the pixels that share a feed in `raster` and `block` order, and how many filters they need."""
+    side, width, filters = 8, 4, 24
+    layer = Layer(
+        "layer", "conv2d", (5, side, side), (filters, side, side), base_channels=1, gate="activation"
+    )
+    # Every filter is on where the input is above its level: a bright spot that falls off to all sides.
+    down, across = np.mgrid[:side, :side]
+    spot = np.round(100 - 9 * np.hypot(down - 2.6, across - 3.1) ** 1.5).astype(int)
+    values = np.concatenate([spot[None], np.ones((4, side, side), int)])
+    weights = np.ones((filters, 5, 1, 1), int)
+    levels = np.linspace(15, 95, filters).astype(int)
+    figure = Figure((7.5, 3.9), layout="constrained")
+    both = figure.subplots(1, 2)
+    for axes, order in zip(both, ("raster", "block"), strict=True):
+        hardware = load_hardware(
+            "edge-16x16",
+            {
+                "array.rows": 4,
+                "array.cols": width,
+                "array.column_groups": 1,
+                "array.dataflow": "is",
+                "mapping.pixel_order": order,
+            },
+        )
+        result = run_layer(layer, hardware, values, weights, levels)
+        assert result.gates is not None
+        places = pixel_order(layer, width, order, 1)
+        slots = [places[i : i + width] for i in range(0, len(places), width)]
+        needed = [int(result.gates[:, slot].any(axis=1).sum()) for slot in slots]
+        shade = np.zeros(side * side)
+        for slot, count in zip(slots, needed, strict=True):
+            shade[slot] = count
+            y, x = np.mean([divmod(p, side) for p in slot], axis=0)
+            color = "white" if count > filters / 2 else "black"
+            axes.text(x, y, f"{count}", ha="center", va="center", fontsize=8, color=color)
+            rows, columns = zip(*(divmod(p, side) for p in slot), strict=True)
+            corner = (min(columns) - 0.5, min(rows) - 0.5)
+            size = (max(columns) - min(columns) + 1, max(rows) - min(rows) + 1)
+            axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=2))
+        axes.imshow(shade.reshape(side, side), cmap="Greens", vmin=0, vmax=filters)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        length = result.events["conditional_end"] - result.events["conditional_start"]
+        axes.set_title(
+            f"{order}: mean {np.mean(needed):.1f} of {filters} filters\n"
+            f"(a pixel alone: {result.gates.mean() * filters:.1f}); conditional phase {length} cycles",
+            fontsize=9,
+            loc="left",
+        )
+    return figure
+
+
+def queue() -> Figure:
+    """The scanner of one feed with queues of 1, 4 and 16: gates in bursts, four pixels examined per cycle."""
+    gates = np.zeros(96, bool)
+    for first, end in ((8, 20), (26, 28), (52, 68), (90, 94)):
+        gates[first:end] = True
+    figure = Figure((7.5, 4.6), layout="constrained")
+    all_axes = figure.subplots(3, 1, sharex=True)
+    for axes, depth in zip(all_axes, (1, 4, 16), strict=True):
+        group = StationaryGroup(4, 1, 1)
+        scanner = Scanner([(bool(on),) for on in gates], 4, depth)
+        waiting: list[int] = []  # entries left in the queue after each cycle
+
+        def watch(_: int, scanner: Scanner = scanner, waiting: list[int] = waiting) -> None:
+            waiting.append(len(scanner.queue))
+
+        vectors = [Vector([1] * 4, [None])] * len(gates)
+        (run,) = stepped(group, [Fold([[1]] * 4, vectors, scanner, True)], True, watch)
+        cycles = np.arange(run.started, run.ended)
+        axes.bar(cycles - run.started + 0.5, [waiting[c] for c in cycles], 0.9, color=COLORS["load"])
+        for cycle in run.entered:
+            axes.broken_barh(
+                [(cycle - run.started, 1)], (-3.6, 2.4), facecolor=COLORS["conditional"], edgecolor="white"
+            )
+        length, needed = run.ended - run.started, len(run.entered)
+        axes.set_title(
+            f"queue of {depth}: {length} cycles for {needed} vectors, {length - needed} bubbles",
+            fontsize=9,
+            loc="left",
+        )
+        axes.set_ylim(-4.5, 17)
+        axes.set_yticks([-2.4, 0, 8, 16], ["vectors enter", "0", "8", "16"], fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[1].set_ylabel("queued after the cycle", fontsize=8)
+    all_axes[2].set_xlabel("cycle of the fold")
     return figure
 
 
@@ -156,7 +312,7 @@ def pipeline() -> Figure:
 def main() -> None:
     """Write every figure into docs/images."""
     IMAGES.mkdir(exist_ok=True)
-    for draw in (folds, compaction, pipeline):
+    for draw in (folds, outputs, inputs, compaction, queue, pipeline):
         draw().savefig(IMAGES / f"machine-{draw.__name__}.png", dpi=150)
 
 
