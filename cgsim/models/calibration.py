@@ -36,7 +36,10 @@ def calibrate(
     counts: dict[str, Tensor] = {}
 
     def measure(name: str, value: Tensor) -> None:
-        largest[name] = max(largest.get(name, 0.0), float(value.abs().max()))
+        top = float(value.abs().max())
+        if not math.isfinite(top):
+            raise CgsimError(f"quantize: {name}: its largest value on the calibration images is {top}")
+        largest[name] = max(largest.get(name, 0.0), top)
 
     def count(name: str, value: Tensor) -> None:
         top = largest[name] or 1.0
@@ -56,9 +59,6 @@ def calibrate(
         finally:
             for handle in handles:
                 handle.remove()
-        for name, value in largest.items():
-            if not math.isfinite(value):
-                raise CgsimError(f"quantize: {name}: its largest value on the calibration images is {value}")
     return {name: best_scale(found, largest[name]) for name, found in counts.items()}
 
 

@@ -79,7 +79,7 @@ def fixed_point(factor: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.
     Raises CgsimError if a factor or offset is not finite or too large.
     """
     if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
-        raise CgsimError("quantised layer: a factor of the requantisation is not finite")
+        raise CgsimError("a factor or offset of its requantisation is not finite")
     _mantissa, exponent = np.frexp(factor)  # |factor| < 2^exponent
     shift = np.where(factor == 0, MOST_SHIFT, np.minimum(MULTIPLIER_BITS - exponent, MOST_SHIFT)).astype(int)
     multiplier = np.rint(np.ldexp(factor, shift))
@@ -88,8 +88,8 @@ def fixed_point(factor: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.
     scaled = np.ldexp(offset, shift)
     if shift.min(initial=0) < 0 or np.abs(scaled).max(initial=0) >= 1 << 61:
         raise CgsimError(
-            f"quantised layer: a requantisation by {np.abs(factor).max():.3g} and "
-            f"{np.abs(offset).max():.3g} leaves the range of its fixed point"
+            f"a requantisation by {np.abs(factor).max():.3g} and {np.abs(offset).max():.3g} leaves the range "
+            f"of its fixed point"
         )
     bias = np.rint(scaled).astype(np.int64) + half(shift)
     return multiplier.astype(np.int32), bias, shift.astype(np.int32)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -46,32 +48,42 @@ def quantize(model: nn.Module, images: ImageSet, normalize: Normalize) -> Quanti
     model.eval()
     try:
         scales = calibrate(model, images, normalize, _observed(model))
+        height, width = _final_size(model, images)
     finally:
         model.train(was_training)
     _set_input(quantized, normalize, scales["input"])
-    _set_conv(quantized.conv1, quantized.norm1, model.conv1, model.bn1, scales["input"], scales["norm1"])
+    with _naming("conv1"):
+        _set_conv(quantized.conv1, quantized.norm1, model.conv1, model.bn1, scales["input"], scales["norm1"])
     scale = scales["norm1"]
     for name, block in quantized.blocks():
         original = model.get_submodule(name)
         assert isinstance(original, BasicBlock)
-        scale = _set_block(block, original, scale, {key: scales.get(f"{name}.{key}") for key in _BLOCK})
-    height, width = _final_size(model, images)
-    _set_requantization(
-        quantized.pool_norm, np.full(model.fc.in_features, scale / (height * width)), 0.0, scales["pool"]
-    )
-    _set_weights(quantized.fc, model.fc.weight[:, :, None, None], scales["pool"])
-    _set_requantization(
-        quantized.logits,
-        scales["pool"] * _numpy(quantized.fc.weight_scale),
-        _numpy(model.fc.bias),
-        scales["logits"] * _EXTRA,
-    )
+        with _naming(name):
+            own = {key: scales.get(f"{name}.{key}") for key in _BLOCK}
+            scale = _set_block(block, original, scale, own)
+    size = np.full(model.fc.in_features, height * width)
+    _set_requantization(quantized.pool_norm, scale / size, 0.0, scales["pool"])
+    with _naming("fc"):
+        _set_weights(quantized.fc, model.fc.weight[:, :, None, None], scales["pool"])
+        step = scales["pool"] * _numpy(quantized.fc.weight_scale)
+        _set_requantization(quantized.logits, step, _numpy(model.fc.bias), scales["logits"] * _EXTRA)
     return quantized
 
 
 _BLOCK = ("norm1", "norm2", "shortcut_norm", "join")
 _EXTRA = 2.0**-7
 """Logits keep seven bits more than int8 has: sixteen, with one to spare."""
+
+
+@contextmanager
+def _naming(layer: str) -> Iterator[None]:
+    """Let errors inside begin with the layer's name (of a block, then of the layer in it)."""
+    try:
+        yield
+    except CgsimError as error:
+        inner = str(error).removeprefix("quantize: layer ")
+        told = f"'{layer}.{inner[1:]}" if inner != str(error) else f"{layer!r}: {inner}"
+        raise CgsimError(f"quantize: layer {told}") from error
 
 
 def _observed(model: CifarResNet) -> Observed:
@@ -109,13 +121,16 @@ def _set_block(
     assert norm1 is not None
     assert norm2 is not None
     assert join is not None
-    _set_conv(block.conv1, block.norm1, original.conv1, original.bn1, scale, norm1)
-    _set_conv(block.conv2, block.norm2, original.conv2, original.bn2, norm1, norm2)
+    with _naming("conv1"):
+        _set_conv(block.conv1, block.norm1, original.conv1, original.bn1, scale, norm1)
+    with _naming("conv2"):
+        _set_conv(block.conv2, block.norm2, original.conv2, original.bn2, norm1, norm2)
     if isinstance(block.shortcut, QuantizedConv2d) and shortcut is not None:
         assert isinstance(block.shortcut_norm, Requantize)
-        _set_conv(
-            block.shortcut, block.shortcut_norm, original.shortcut, original.shortcut_bn, scale, shortcut
-        )
+        with _naming("shortcut"):
+            _set_conv(
+                block.shortcut, block.shortcut_norm, original.shortcut, original.shortcut_bn, scale, shortcut
+            )
     _set_join(block.join, norm2, scale if shortcut is None else shortcut, join)
     return join
 
@@ -154,7 +169,7 @@ def _set_conv(
         assert isinstance(conv, CGConv2d)
         threshold = _numpy(conv.comparison_threshold())
         if not np.isfinite(threshold).all():
-            raise CgsimError("quantize: a gate's threshold is not finite")
+            raise CgsimError("a gate's threshold is not finite")
         layer.threshold.copy_(
             torch.from_numpy(integer_threshold(threshold, input_scale, _numpy(layer.weight_scale)))
         )
@@ -186,13 +201,13 @@ def _set_weights(layer: QuantizedConv2d, weight: Tensor, input_scale: float) -> 
     real = _numpy(weight)
     largest = np.abs(real).max(axis=(1, 2, 3))
     if not np.isfinite(largest).all():
-        raise CgsimError("quantize: a weight is not finite")
+        raise CgsimError("a weight is not finite")
     scale = np.where(largest > 0, largest / HIGHEST, 1.0)
     layer.weight.copy_(torch.from_numpy(np.rint(real / scale[:, None, None, None])))
     layer.weight_scale.copy_(torch.from_numpy(scale))
     layer.input_scale.fill_(input_scale)
     if largest_sum(layer.weight) >= INT32:
-        raise CgsimError(f"quantize: sums of {layer.weight[0].numel()} products may not fit int32")
+        raise CgsimError(f"sums of {layer.weight[0].numel()} products may not fit int32")
 
 
 def _set_requantization(requantize: Requantize, factor: np.ndarray, offset: Any, scale: float) -> None:
@@ -209,8 +224,8 @@ def _folded(norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     """Factor and offset (float64 [N]) of a batch norm at inference."""
     if not isinstance(norm, nn.BatchNorm2d) or norm.running_var is None or norm.running_mean is None:
         raise CgsimError(
-            f"quantize: {type(norm).__name__} behind a convolution; expected nn.BatchNorm2d with running "
-            f"mean and variance"
+            f"{type(norm).__name__} behind a convolution; expected nn.BatchNorm2d with running mean and "
+            f"variance"
         )
     factor = _numpy(norm.weight) / np.sqrt(_numpy(norm.running_var) + norm.eps)
     return factor, _numpy(norm.bias) - _numpy(norm.running_mean) * factor
