@@ -212,7 +212,10 @@ def test_there_must_be_calibration_images(dataset):
     [
         ("conv1.weight", "quantize: norm1: its largest value on the calibration images is nan"),
         ("layer1.0.conv1.threshold", "quantize: layer 'layer1.0.conv1': a gate's threshold is not finite"),
-        ("layer3.0.bn2.running_mean", "layer 'layer3.0.conv2': a factor or offset of its requantisation"),
+        (
+            "layer3.0.bn2.running_mean",
+            "quantize: layer3.0.norm2: its largest value on the calibration images",
+        ),
     ],
 )
 def test_numbers_that_are_not_finite_are_refused(place, message, dataset):
