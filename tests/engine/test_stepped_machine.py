@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from hypothesis import given, settings
@@ -96,6 +97,32 @@ def test_array_alone(case: Case) -> None:
     layer, array = case.operation.layer, case.hardware.array
     whole = whole_layer(layer, slots(layer, array.cols, array.column_groups), case.batch)
     assert case.counted()[ARRAY_CYCLES] == case.stepped(whole).array_cycles()
+
+
+@given(st.data(), st.integers(1, 3))
+@settings(max_examples=2000 if VALIDATE else 200, deadline=None)
+def test_dense_layers_take_what_the_formulas_say(data: st.DataObject, batch: int) -> None:
+    """Dense execution of one tile, by hand: folds x (load + vectors + exit), or one behind the other."""
+    layer: Layer = data.draw(layers(gated=False))
+    target: Hardware = data.draw(accelerators(batch))
+    array = target.array
+    rows, cols = array.rows, array.cols
+    whole = whole_layer(layer, slots(layer, cols, 1), batch)
+    cycles = SteppedMachine(Operation(layer), target, whole, 1, None, batch).array_cycles()
+
+    pixels, channels = batch * layer.pixels, layer.out_channels // layer.groups
+    row_folds = {"ws": layer.reduction, "is": layer.reduction, "os": pixels}[array.dataflow]
+    column_folds = {"ws": channels, "is": pixels, "os": channels}[array.dataflow]
+    vectors = {"ws": pixels, "is": channels, "os": layer.reduction}[array.dataflow]
+    folds = layer.groups * ceil(row_folds / rows) * ceil(column_folds / cols)
+    load = 0 if array.dataflow == "os" else rows
+    leave = rows + cols - 2
+    if array.dataflow == "os" and array.pipelining != "scalesim":
+        leave += rows
+    if array.pipelining == "overlapped":
+        assert cycles == load + (folds - 1) * max(vectors, rows) + vectors + leave
+    else:
+        assert cycles == folds * (load + vectors + leave)
 
 
 @given(cases())
