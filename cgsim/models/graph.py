@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,13 @@ _KEEPS_LAYOUT = frozenset((
     "true_divide", "__add__", "__radd__", "__iadd__", "__sub__", "__isub__", "__mul__", "__rmul__",
     "__imul__", "__truediv__", "__itruediv__", "long", "int", "__rshift__", "bitwise_right_shift",
 ))
+_NOT_OF_ZERO = frozenset((
+    "sigmoid", "hardsigmoid", "softmax", "log_softmax", "batch_norm", "instance_norm", "group_norm",
+    "layer_norm", "exp", "clamp", "clamp_", "hardtanh", "hardtanh_", "add", "add_", "sub", "sub_", "__add__",
+    "__radd__", "__iadd__", "__sub__", "__isub__",
+))
 # fmt: on
+"""Functions that may turn zero, what a gate leaves of a channel that is off, into another constant."""
 _ADDS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
 _RESHAPES = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "view_as", "reshape_as"))
 _GLOBAL_POOLS = frozenset(("adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax"))
@@ -183,8 +190,20 @@ class _Tracer(TorchFunctionMode):
             self._append(layer, output)
         elif (name in _KEEPS_LAYOUT and out == shape) or (name in _RESHAPES and _same_order(shape, out)):
             self.tag(output, producer)
+            if name in _NOT_OF_ZERO:
+                self._constant(producer)
         else:
             raise self._refusal(name)
+
+    def _constant(self, name: str) -> None:
+        """Note that off channels of a layer, or of those whose sum or pool it is, are read as constants."""
+        for index, layer in enumerate(self.layers):
+            if layer.name == name:
+                if layer.gate in ("channel", "static"):
+                    self.layers[index] = dataclasses.replace(layer, off_outputs="constant")
+                elif layer.operator in ("pool", "global_pool", "add"):
+                    for producer in layer.producers:
+                        self._constant(producer)
 
     def _place(self, kind: str) -> str:
         where = self._stack[-1] if self._stack else ""

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cgsim import CgsimError
-from cgsim.models import CGConv2d, build_network, derive_network
+from cgsim.models import CGConv2d, build_network, derive_network, registry
 from cgsim.trace.macs import expected_macs
 
 
@@ -149,3 +149,43 @@ def test_unknown_networks_are_refused(name):
 def test_unknown_method_is_refused():
     with pytest.raises(CgsimError, match="did you mean 'cgnet'"):
         build_network("resnet8", "cgnett", in_channels=1, classes=4)
+
+
+class _Channels(nn.Conv2d):
+    """A convolution that switches whole output channels off."""
+
+
+@pytest.mark.parametrize(
+    ("between", "kept"),
+    [
+        ((nn.ReLU(),), "zero"),
+        ((nn.MaxPool2d(2), nn.ReLU(), nn.Dropout()), "zero"),
+        ((nn.BatchNorm2d(4), nn.ReLU()), "constant"),
+        ((nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(4)), "constant"),
+        ((nn.Sigmoid(),), "constant"),
+    ],
+)
+def test_channels_that_are_off_stay_zero_only_without_a_bias(monkeypatch, between, kept):
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    registry.register(_Channels, lambda module, inputs, output: output.mean((2, 3)) > 0, "channel")
+    model = nn.Sequential(_Channels(3, 4, 3), *between, _Channels(4, 5, 1), nn.ReLU(), nn.Conv2d(5, 2, 1))
+    network = derive_network(model, (3, 8, 8), "channels")
+    first, *others = [layer for layer in network.layers if layer.gate == "channel"]
+    assert (first.off_outputs, others[0].off_outputs) == (kept, "zero")
+    reads = [network.input_sources(layer) for layer in network.layers if layer.operator == "conv2d"]
+    assert reads == [(), ("0",) if kept == "zero" else (), (others[0].name,)]
+
+
+def test_a_constant_behind_a_sum_belongs_to_all_its_operands(monkeypatch):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right, self.norm = _Channels(3, 4, 1), _Channels(3, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            return self.norm(self.left(x) + self.right(x))
+
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    registry.register(_Channels, lambda module, inputs, output: output.mean((2, 3)) > 0, "channel")
+    network = derive_network(Net(), (3, 4, 4), "sum")
+    assert [layer.off_outputs for layer in network.layers] == ["constant", "constant", "zero"]
