@@ -52,8 +52,8 @@ module array_stationary #(
   logic [DIAGONALS-1:0] swapped[GROUPS];  // tokens, by the diagonal r + c that they have reached
   logic [DIAGONALS-1:0] token[GROUPS];  // with the one that enters now
 
-  function automatic int ago(int now, int cycles, int size);
-    return now >= cycles ? now - cycles : now + size - cycles;
+  function automatic int ago(int now, int age, int size);
+    return now >= age ? now - age : now + size - age;
   endfunction
 
   operand_t entering[GROUPS*ROWS];

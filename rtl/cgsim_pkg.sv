@@ -16,7 +16,7 @@ package cgsim_pkg;
     logic meet;  // the decision waits for all column groups (group_sync: fold, tile)
     logic gated;  // the base phase ends with a decision, which orders the conditional phase
     logic scanned;  // no base phase: the host has written the need bits (gates of pixels)
-    logic by_vector;  // thresholds belong to vectors (`is`: filters), otherwise to columns
+    logic by_vector;  // thresholds belong to vectors (`is`: filters), otherwise to the columns of a fold
     fold_t slots;  // slots of a column group's width
     fold_t folds;  // column folds: slots / column groups, rounded up
     fold_t tail;  // columns in use in the last slot
@@ -94,6 +94,7 @@ package cgsim_pkg;
     logic last_of_part;  // counters are complete
     logic last_of_section;
     logic last_of_round;  // `os`: nothing follows of this round
+    logic last_slot;  // some columns may hold nothing
     index_t address;
     index_t threshold;  // which thresholds it is compared with
   } tag_t;

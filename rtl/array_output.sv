@@ -1,0 +1,146 @@
+// Array whose PEs hold sums (`os`): rows are pixels, columns output channels.
+//
+// A reduction step enters with an activation per row, row r after r cycles, and a weight per column, column c
+// after c cycles; activations move to the right, weights down. A PE adds their product to its sum, which the
+// first step starts anew. With the last step the sum is finished and waits in a register beside the PE: the
+// registers of a column are a chain. When the last row has finished, the sums of the fold move down and
+// out, a row per cycle, the last row first; those of the next fold, which may enter the chain behind
+// them, stay until it is their turn. Last steps must be ROWS cycles apart.
+//
+// `sums` are the results of a row, aligned over the columns of the whole array: of row r
+// 2 * ROWS + COLS - 2 - r cycles after the last step entered. With `direct` (SCALE-Sim's convention) finished
+// sums do not wait: of row r after r + COLS - 1 cycles; last steps must then be ROWS + COLS - 1 cycles apart.
+module array_output #(
+    parameter int ROWS = 4,
+    parameter int COLS = 4,
+    parameter int GROUPS = 1,
+    parameter int OPERAND_BITS = 8,
+    parameter int SUM_BITS = 32
+) (
+    input logic clk,
+    input logic reset,
+    input logic direct,
+    input logic [GROUPS-1:0] enter,
+    input logic [GROUPS-1:0] first,
+    input logic [GROUPS-1:0] last,
+    input logic signed [OPERAND_BITS-1:0] moving[GROUPS*ROWS],
+    input logic signed [OPERAND_BITS-1:0] weights[COLS],
+    output logic signed [SUM_BITS-1:0] sums[COLS]
+);
+  localparam int WIDTH = COLS / GROUPS;
+  localparam int DIAGONALS = ROWS + WIDTH - 1;
+
+  typedef logic signed [OPERAND_BITS-1:0] operand_t;
+  typedef logic signed [SUM_BITS-1:0] sum_t;
+
+  // The processing element: one product, one sum.
+  function automatic sum_t multiply_add(sum_t so_far, operand_t left, operand_t above);
+    return so_far + SUM_BITS'(left) * SUM_BITS'(above);
+  endfunction
+
+  operand_t right[ROWS*COLS];  // for the right neighbour
+  operand_t down[ROWS*COLS];  // for the PE below
+  sum_t total[ROWS*COLS];
+  sum_t chain[ROWS*COLS];
+  logic [ROWS-1:0] moves[COLS];  // the fold of this register of the chain is on its way out
+
+  // What a step is travels along with it: by the diagonal r + c that it has reached.
+  logic [DIAGONALS-1:0] was_step[GROUPS], was_first[GROUPS], was_last[GROUPS];
+  logic [DIAGONALS-1:0] is_step[GROUPS], is_first[GROUPS], is_last[GROUPS];
+
+  // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d).
+  int row_now, column_now, exit_now;
+  operand_t vectors[ROWS][GROUPS*ROWS];
+  operand_t steps[WIDTH][COLS];
+  sum_t leaving[COLS][COLS];
+  operand_t from_left[GROUPS*ROWS];
+  operand_t from_top[COLS];
+  sum_t exits[COLS];
+
+  function automatic int ago(int now, int age, int size);
+    return now >= age ? now - age : now + size - age;
+  endfunction
+
+  always_comb begin
+    for (int g = 0; g < GROUPS; g++) begin
+      is_step[g]  = DIAGONALS'({was_step[g], enter[g]});
+      is_first[g] = DIAGONALS'({was_first[g], first[g]});
+      is_last[g]  = DIAGONALS'({was_last[g], enter[g] & last[g]});
+      for (int r = 0; r < ROWS; r++) begin
+        from_left[g*ROWS+r] = r == 0 ? moving[g*ROWS] : vectors[ago(row_now, r, ROWS)][g*ROWS+r];
+      end
+      for (int c = 0; c < WIDTH; c++) begin
+        from_top[g*WIDTH+c] = c == 0 ? weights[g*WIDTH] : steps[ago(column_now, c, WIDTH)][g*WIDTH+c];
+      end
+    end
+  end
+
+  // At most one row of a column finishes in a cycle, so a bus per column is enough for `direct`.
+  always_comb begin
+    for (int g = 0; g < GROUPS; g++) begin
+      for (int c = 0; c < WIDTH; c++) begin
+        automatic int column = g * WIDTH + c;
+        exits[column] = chain[(ROWS-1)*COLS+column];
+        if (direct) begin
+          for (int r = 0; r < ROWS; r++) begin
+            if (is_last[g][r+c]) begin
+              exits[column] = multiply_add(
+                  is_first[g][r+c] ? '0 : total[r*COLS+column],
+                  c == 0 ? from_left[g*ROWS+r] : right[r*COLS+column-1],
+                  r == 0 ? from_top[column] : down[(r-1)*COLS+column]
+              );
+            end
+          end
+        end
+        sums[column] = c == COLS - 1 ? exits[column] : leaving[ago(exit_now, COLS-1-c, COLS)][column];
+      end
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    operand_t next_right[ROWS*COLS];
+    operand_t next_down[ROWS*COLS];
+    sum_t next_total[ROWS*COLS];
+    sum_t next_chain[ROWS*COLS];
+    logic [ROWS-1:0] next_moves[COLS];
+    next_total = total;
+    next_chain = chain;
+    for (int c = 0; c < COLS; c++) begin
+      // Where nothing moves, the chain keeps its sum until the column's last row has finished.
+      next_moves[c] = ROWS'({moves[c], 1'b0});
+      for (int r = ROWS - 1; r > 0; r--) begin
+        if (moves[c][r-1]) next_chain[r*COLS+c] = chain[(r-1)*COLS+c];
+      end
+    end
+    for (int r = 0; r < ROWS; r++) begin
+      for (int g = 0; g < GROUPS; g++) begin
+        for (int c = 0; c < WIDTH; c++) begin
+          automatic int at = r * COLS + g * WIDTH + c;
+          next_right[at] = c == 0 ? from_left[g*ROWS+r] : right[at-1];
+          next_down[at]  = r == 0 ? from_top[g*WIDTH+c] : down[at-COLS];
+          if (is_step[g][r+c]) begin
+            next_total[at] = multiply_add(is_first[g][r+c] ? '0 : total[at], next_right[at], next_down[at]);
+          end
+          if (is_last[g][r+c]) begin
+            next_chain[at] = next_total[at];
+            if (r == ROWS - 1) next_moves[g*WIDTH+c] = '1;
+          end
+        end
+      end
+    end
+    right <= next_right;
+    down <= next_down;
+    total <= next_total;
+    chain <= next_chain;
+    moves <= reset ? '{default: '0} : next_moves;
+    was_step <= is_step;
+    was_first <= is_first;
+    was_last <= is_last;
+    vectors[row_now] <= moving;
+    steps[column_now] <= weights;
+    leaving[exit_now] <= exits;
+    row_now <= row_now == ROWS - 1 ? 0 : row_now + 1;
+    column_now <= column_now == WIDTH - 1 ? 0 : column_now + 1;
+    exit_now <= exit_now == COLS - 1 ? 0 : exit_now + 1;
+  end
+endmodule
