@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
-from cgsim.models import checkpoint
+from cgsim.models import checkpoint, quantized_file
 from cgsim.models.data import Dataset, ImageSet
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.layers import threshold_loss
 from cgsim.models.loading import load_dataset
+from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.recipe import Recipe, load_recipe
 from cgsim.models.runs import build_model, load_model, require_same_data
 
@@ -91,11 +92,13 @@ def train(
         checkpoint.load_weights(run, model, tensors)
         checkpoint.load_momenta(model, optimizer, tensors)
         history = state["history"]
-    elif (run / checkpoint.CHECKPOINT).is_file():
+    elif (run / checkpoint.CHECKPOINT).is_file() or (run / quantized_file.NAME).is_file():
         raise CgsimError(f"run {str(run)!r} exists; go on with it (resume) or name another directory")
     taught_by = None
     if teacher is not None:
         taught_by, teacher_config, _state = load_model(teacher)
+        if isinstance(taught_by, QuantizedResNet):
+            raise CgsimError(f"run {str(teacher)!r}: quantised; a teacher must be a run of `cgsim train`")
         require_same_data(teacher, teacher_config, dataset)
         place(taught_by, device)
     run.mkdir(parents=True, exist_ok=True)

@@ -251,6 +251,18 @@ def test_runs_that_cannot_be_quantised_are_refused(runs, data, tmp_path, run, op
     assert not (tmp_path / "q").exists()
 
 
+def test_a_quantised_run_is_no_teacher_and_is_not_trained_over(runs, dataset, tmp_path):
+    common = {"data": dataset, "network": "resnet8", "recipe": QUICK, "progress": False}
+    for options, message in (
+        ({"output": tmp_path / "x", "teacher": runs / "q-none"}, "quantised; a teacher must be a run of"),
+        ({"output": runs / "q-none", "method": "none"}, "q-none' exists"),
+        ({"output": runs / "q-none", "method": "none", "resume": True}, "q-none' exists"),
+    ):
+        with pytest.raises(CgsimError, match=message):
+            train(**common, **options)
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_bundle_needs_a_quantised_run(runs, data, tmp_path):
     for options, message in (
         ({"bundle": str(tmp_path / "b")}, "not quantised; a bundle needs a run of `cgsim quantize`"),
