@@ -53,20 +53,20 @@ def hold_events(stepped: SteppedLayer, target: Hardware) -> None:
 
 
 @given(cases("dense"))
-@settings(max_examples=700 if VALIDATE else 50, deadline=None)
+@settings(max_examples=700 if VALIDATE else 80, deadline=None)
 def test_dense_layer(case: Case) -> None:
     stepped = proved(case, None, None)
     assert stepped.cycles == dense_cycles(case)
 
 
 @given(cases("activation"))
-@settings(max_examples=2400 if VALIDATE else 150, deadline=None)
+@settings(max_examples=2400 if VALIDATE else 300, deadline=None)
 def test_activation_gates(case: Case) -> None:
     proved(case, case.thresholds(), None)
 
 
 @given(cases("pixel"))
-@settings(max_examples=700 if VALIDATE else 50, deadline=None)
+@settings(max_examples=700 if VALIDATE else 80, deadline=None)
 def test_pixel_gates(case: Case) -> None:
     proved(case, None, case.pixel_gates())
 
