@@ -153,6 +153,10 @@ def test_pixel_order() -> None:
     ("values", "message"),
     [
         ({"inputs": np.ones((2, 1, 6))}, "layer 'l': inputs must have the shape [3, 1, 6], not [2, 1, 6]"),
+        (
+            {"inputs": np.ones((0, 3, 1, 6))},
+            "layer 'l': inputs must have the shape [1, 3, 1, 6], not [0, 3, 1, 6]",
+        ),
         ({"weights": np.ones((4, 3))}, "layer 'l': weights must have the shape [4, 3, 1, 1], not [4, 3]"),
         ({"thresholds": np.ones(3)}, "layer 'l': thresholds must have the shape [4], not [3]"),
         ({"pixel_gates": np.ones(5, bool)}, "layer 'l': pixel_gates must have the shape [6], not [5]"),

@@ -161,7 +161,7 @@ def _checked(
 ) -> tuple[int, np.ndarray]:
     """(samples in the batch, 0 without one; inputs with a batch axis), or CgsimError."""
     batch = len(inputs) if inputs.ndim == 4 else 0
-    lead = (batch,) if inputs.ndim == 4 else ()
+    lead = (max(1, batch),) if inputs.ndim == 4 else ()
     wanted = {
         "inputs": (inputs, (*lead, *layer.in_shape)),
         "weights": (weights, (layer.out_channels, layer.in_shape[0] // layer.groups, *layer.kernel)),
