@@ -23,7 +23,9 @@ def array_cycles(layer: Layer, hardware: Hardware, gates: np.ndarray | None, bat
     None for dense execution: one feed, the whole reduction as one path.
     """
     operation = Operation(layer) if gates is not None else Operation(layer).ungated()
-    layout = slots(operation.layer, hardware.array.cols, hardware.array.column_groups if gates is not None else 1)
+    layout = slots(
+        operation.layer, hardware.array.cols, hardware.array.column_groups if gates is not None else 1
+    )
     order = hardware.mapping.pixel_order if hardware.array.dataflow == "is" else None
     whole = plan(operation.layer, layout, whole_layer(operation.layer, layout, batch), batch, order)
     work = workload(operation, layout, hardware)
@@ -31,4 +33,6 @@ def array_cycles(layer: Layer, hardware: Hardware, gates: np.ndarray | None, bat
     bits = bits.reshape(-1, bits.shape[-2], bits.shape[-1])
     packed = join(bytes_to_words(pack_bits(bits)), bits.shape[-1])
     cycles = replay_array(packed, layout.first, layout.end, whole, work, machine(hardware))
-    return cycles - (hardware.array.pipelining == "scalesim")
+    return cycles - (
+        hardware.array.pipelining == "scalesim" and cycles > 0
+    )  # its last cycle is counted from 0

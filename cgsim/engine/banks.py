@@ -7,7 +7,7 @@ from numba import njit
 
 from cgsim.engine.bits import count_range
 from cgsim.engine.machine import OS, WS, Machine
-from cgsim.engine.rounds import Rounds
+from cgsim.engine.rounds import LOAD, NEEDED, REPEAT, ROW, WORD, Rounds
 from cgsim.engine.scan import Scanner
 
 
@@ -20,7 +20,7 @@ def banked_cycles(
     Each round once, or with `repeated` as often as it is run. `os`: the drain chains are `busy` at first.
     """
     scanned = len(rounds.words) > 0 and machine.dataflow == WS
-    groups = rounds.needed.shape[1]
+    groups = rounds.folds.shape[1]
     position = np.full(groups, begin, np.int64)
     again = np.zeros(groups, np.int64)  # repeats of the position that are done
     start = np.zeros(groups, np.int64)  # of the fold; before it, its operands are written
@@ -29,7 +29,9 @@ def banked_cycles(
     index = np.zeros(groups, np.int64)  # next candidate to look for, of the fold
     window = np.zeros(groups, np.int64)  # first candidate of the scanner's window
     known = np.zeros(groups, np.int64)  # cycle in which the window is known
-    pending = np.full(groups, -1, np.int64)  # needed candidates of the window not pushed yet; -1: not known yet
+    pending = np.full(
+        groups, -1, np.int64
+    )  # needed candidates of the window not pushed yet; -1: not known yet
     queued = np.zeros(groups, np.int64)
     taken = np.full((machine.banks, 3), -1, np.int64)  # cycle, word, index
     running = 0
@@ -37,7 +39,8 @@ def banked_cycles(
         _skip(rounds, position, group, stop)
         if position[group] < stop:
             running += 1
-            start[group] = max(0, rounds.load[position[group], group] - machine.rows)
+            if repeated:  # a single round starts when all have loaded
+                start[group] = max(0, rounds.folds[position[group], group, LOAD] - machine.rows)
             known[group] = start[group] + scanner.window_cycles - 1
     now, last, free = 0, 0, 0
     while running:
@@ -46,16 +49,21 @@ def banked_cycles(
             if at >= stop or now < start[group]:
                 continue
             if scanned:
-                _scan(rounds, rounds.row[at, group], group, now, scanner, window, known, pending, queued)
+                _scan(
+                    rounds, rounds.folds[at, group, ROW], group, now, scanner, window, known, pending, queued
+                )
                 if queued[group] == 0:
                     continue
-                wanted = _next(rounds.words[rounds.row[at, group]], rounds.first + index[group]) - rounds.first
+                wanted = (
+                    _next(rounds.words[rounds.folds[at, group, ROW]], rounds.first + index[group])
+                    - rounds.first
+                )
             else:
                 wanted = index[group]
-            ends = gone[group] + 1 == rounds.needed[at, group]
+            ends = gone[group] + 1 == rounds.folds[at, group, NEEDED]
             if ends and machine.dataflow == OS and not machine.serial and now + 1 < chain[group]:
                 continue
-            bank, word = wanted % machine.banks, rounds.word[at, group] + again[group] * (1 << 32)
+            bank, word = wanted % machine.banks, rounds.folds[at, group, WORD] + again[group] * (1 << 32)
             if taken[bank, 0] == now and (taken[bank, 1] != word or taken[bank, 2] != wanted):
                 continue
             taken[bank, 0], taken[bank, 1], taken[bank, 2] = now, word, wanted
@@ -68,14 +76,14 @@ def banked_cycles(
             free = max(free, now + 1 + machine.exit if machine.serial else start[group])
             chain[group] = now + 1 + machine.rows
             again[group] += 1
-            if not repeated or again[group] == rounds.repeat[at]:
+            if not repeated or again[group] == rounds.rounds[at, REPEAT]:
                 again[group] = 0
                 position[group] += 1
                 _skip(rounds, position, group, stop)
             if position[group] == stop:
                 running -= 1
                 continue
-            load = rounds.load[position[group], group]
+            load = rounds.folds[position[group], group, LOAD]
             start[group] = (
                 now + 1 + machine.exit + load if machine.serial else max(now + 1, start[group] + load)
             )
@@ -89,7 +97,7 @@ def banked_cycles(
 @njit(cache=True)
 def _skip(rounds: Rounds, position: np.ndarray, group: int, stop: int) -> None:
     while position[group] < stop and (
-        rounds.needed[position[group], group] == 0 or rounds.repeat[position[group]] == 0
+        rounds.folds[position[group], group, NEEDED] == 0 or rounds.rounds[position[group], REPEAT] == 0
     ):
         position[group] += 1
 

@@ -8,6 +8,9 @@ from numba import njit
 _M1 = np.uint64(0x5555555555555555)
 _M2 = np.uint64(0x3333333333333333)
 _M4 = np.uint64(0x0F0F0F0F0F0F0F0F)
+_M8 = np.uint64(0x00FF00FF00FF00FF)
+_M16 = np.uint64(0x0000FFFF0000FFFF)
+_M32 = np.uint64(0x00000000FFFFFFFF)
 _H1 = np.uint64(0x0101010101010101)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -21,16 +24,44 @@ def popcount(word: np.uint64) -> int:
     return np.int64((word * _H1) >> np.uint64(56))  # type: ignore[return-value]
 
 
+@njit(cache=True, inline="always")
+def bits_at(words: np.ndarray, first: int, end: int) -> np.uint64:
+    """The at most 64 bits [first, end) of `words` as one word."""
+    low, high, shift = first >> 6, (end - 1) >> 6, np.uint64(first & 63)
+    bits = words[low] >> shift
+    if high > low:
+        bits |= words[high] << (np.uint64(64) - shift)
+    return bits & (_ALL >> np.uint64(64 - (end - first)))
+
+
+@njit(cache=True, inline="always")
+def field_counts(word: np.uint64, size: int) -> np.uint64:
+    """Ones in each field of `size` bits, in that field; `size` a power of two up to 64."""
+    if size >= 2:
+        word = word - ((word >> np.uint64(1)) & _M1)
+    if size >= 4:
+        word = (word & _M2) + ((word >> np.uint64(2)) & _M2)
+    if size >= 8:
+        word = (word + (word >> np.uint64(4))) & _M4
+    if size >= 16:
+        word = (word + (word >> np.uint64(8))) & _M8
+    if size >= 32:
+        word = (word + (word >> np.uint64(16))) & _M16
+    if size >= 64:
+        word = (word + (word >> np.uint64(32))) & _M32
+    return word
+
+
 @njit(cache=True)
 def count_range(words: np.ndarray, first: int, end: int) -> int:
     """Ones among the bits [first, end) of `words`, uint64 [W], bit p in word p // 64."""
     if end <= first:
         return 0
+    if end - first <= 64:
+        return popcount(bits_at(words, first, end))
     low, high = first >> 6, (end - 1) >> 6
     head = _ALL << np.uint64(first & 63)
     tail = _ALL >> np.uint64(63 - ((end - 1) & 63))
-    if low == high:
-        return popcount(words[low] & head & tail)
     total = popcount(words[low] & head) + popcount(words[high] & tail)
     for index in range(low + 1, high):
         total += popcount(words[index])
@@ -38,13 +69,22 @@ def count_range(words: np.ndarray, first: int, end: int) -> int:
 
 
 @njit(cache=True)
-def count_ranges(words: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    """Ones in each range of each row: uint64 [R, W] and int64 [P, 2] give int64 [P, R]."""
-    counts = np.empty((ranges.shape[0], words.shape[0]), np.int64)
+def any_in_range(words: np.ndarray, first: int, end: int) -> bool:
+    """True if one of the bits [first, end) of `words` is set."""
+    for start in range(first, end, 64):
+        if bits_at(words, start, min(start + 64, end)):
+            return True
+    return False
+
+
+@njit(cache=True)
+def count_all(words: np.ndarray) -> int:
+    """Ones in `words`, uint64 [R, W]."""
+    total = 0
     for row in range(words.shape[0]):
-        for tile in range(ranges.shape[0]):
-            counts[tile, row] = count_range(words[row], ranges[tile, 0], ranges[tile, 1])
-    return counts
+        for word in words[row]:
+            total += popcount(word)
+    return total
 
 
 @njit(cache=True)

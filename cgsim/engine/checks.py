@@ -37,7 +37,9 @@ def check_conservation(
         read = columns[f"{mode}_residual_read_bytes"]
         _at_least(columns, f"{mode} residual bytes", read, np.tile(residual, samples))
     weights = [
-        o.layer.out_channels * o.layer.reduction * o.layer.weight_bits // 8 // batch if o.layer.on_array else 0
+        o.layer.out_channels * o.layer.reduction * o.layer.weight_bits // 8 // batch
+        if o.layer.on_array
+        else 0
         for o in todo
     ]
     _at_least(

@@ -7,7 +7,7 @@ from numba import njit
 
 from cgsim.engine.banks import banked_cycles
 from cgsim.engine.machine import IS, OS, TILE, Machine
-from cgsim.engine.rounds import Rounds
+from cgsim.engine.rounds import LOAD, NEEDED, PRESENT, REPEAT, STREAM, Rounds
 from cgsim.engine.scan import Scanner
 
 DURATION, FREE, LEAD, BUSY, WEIGHTS, DRAIN, GATE, IMBALANCE, BANK, _LAST, _HELD, _FOLDS = range(12)
@@ -19,29 +19,48 @@ RUN_FIELDS = 12
 
 
 @njit(cache=True)
-def run_rounds(rounds: Rounds, lane: int, machine: Machine, scanner: Scanner) -> np.ndarray:
-    """The rounds of all groups, or with `lane` >= 0 of that group alone: int64 [RUN_FIELDS]."""
-    if lane >= 0:
-        return _group(rounds, lane, machine)
-    groups = rounds.needed.shape[1]
+def run_alike(run: np.ndarray, folds: int, vectors: int, load: int, machine: Machine) -> None:
+    """Fill `run` (zeros, int64 [RUN_FIELDS]) with `folds` folds of `vectors` vectors each, all groups alike."""
+    if folds > 0:
+        _append(run, folds, vectors, load, machine)
+        run[BUSY] = folds * vectors
+        _finish(run, vectors, machine)
+
+
+@njit(cache=True)
+def run_rounds(run: np.ndarray, rounds: Rounds, lane: int, machine: Machine, scanner: Scanner) -> None:
+    """Fill `run` (zeros, int64 [RUN_FIELDS]) with the rounds of all groups, or with `lane` >= 0 of that one."""
+    groups = rounds.folds.shape[1]
     conflicts = machine.banks > 0 and groups > 1 and machine.dataflow != IS
-    if machine.sync == TILE and groups > 1:
-        return _free_groups(rounds, conflicts, machine, scanner)
-    if conflicts and machine.dataflow == OS:
-        return _held_rounds(rounds, machine, scanner)
-    run = np.zeros(RUN_FIELDS, np.int64)
-    for position in range(rounds.needed.shape[0]):
+    if lane >= 0:
+        _group(run, rounds, lane, machine)
+    elif machine.sync == TILE and groups > 1:
+        _free_groups(run, rounds, conflicts, machine, scanner)
+    elif conflicts and machine.dataflow == OS:
+        _held_rounds(run, rounds, machine, scanner)
+    else:
+        _rounds_together(run, rounds, conflicts, machine, scanner)
+
+
+@njit(cache=True)
+def _rounds_together(
+    run: np.ndarray, rounds: Rounds, conflicts: bool, machine: Machine, scanner: Scanner
+) -> None:
+    """Groups start every round together."""
+    longest = 0
+    for position in range(len(rounds.rounds)):
         most, total, stream, load = 0, 0, 0, 0
-        for group in range(groups):
-            if rounds.stream[position, group] > 0:
-                total += rounds.needed[position, group]
-                most = max(most, rounds.needed[position, group])
-                stream = max(stream, rounds.stream[position, group])
-                load = max(load, rounds.load[position, group])
-        repeat = rounds.repeat[position]
+        for group in range(rounds.folds.shape[1]):
+            own = rounds.folds[position, group]
+            if own[STREAM] > 0:
+                total += own[NEEDED]
+                most = max(most, own[NEEDED])
+                stream = max(stream, own[STREAM])
+                load = max(load, own[LOAD])
+        repeat = rounds.rounds[position, REPEAT]
         if stream == 0 or repeat == 0:
             continue
-        mean = -(-total // rounds.present[position])
+        mean = -(-total // rounds.rounds[position, PRESENT])
         banked = stream
         if conflicts:
             banked, _ = banked_cycles(rounds, position, position + 1, False, 0, machine, scanner)
@@ -50,20 +69,19 @@ def run_rounds(rounds: Rounds, lane: int, machine: Machine, scanner: Scanner) ->
         run[IMBALANCE] += repeat * (most - mean)
         run[GATE] += repeat * (stream - most)
         run[BANK] += repeat * (banked - stream)
-    _finish(run, rounds, machine)
-    return run
+        longest = max(longest, most)
+    _finish(run, longest, machine)
 
 
 @njit(cache=True)
-def _held_rounds(rounds: Rounds, machine: Machine, scanner: Scanner) -> np.ndarray:
+def _held_rounds(run: np.ndarray, rounds: Rounds, machine: Machine, scanner: Scanner) -> None:
     """Output-stationary rounds with bank conflicts: last steps that are held back ask for their banks together."""
-    run = np.zeros(RUN_FIELDS, np.int64)
-    start, end, held, stream = 0, 0, 0, 0
-    for position in range(rounds.needed.shape[0]):
-        steps = rounds.needed[position].max()
+    start, end, held, stream, longest = 0, 0, 0, 0, 0
+    for position in range(len(rounds.rounds)):
+        steps = rounds.folds[position, :, NEEDED].max()
         if steps == 0:
             continue
-        load = rounds.load[position].max()
+        load = rounds.folds[position, :, LOAD].max()
         excess = max(0, load - machine.rows)
         first = run[_FOLDS] == 0
         chain = 0  # when the drain chain is free, from the start of the round
@@ -85,67 +103,69 @@ def _held_rounds(rounds: Rounds, machine: Machine, scanner: Scanner) -> np.ndarr
         cycles, _ = banked_cycles(rounds, position, position + 1, False, chain, machine, scanner)
         held = max(0, chain - steps)
         end, stream = start + cycles, cycles - held
-        mean = -(-rounds.needed[position].sum() // rounds.present[position])
+        mean = -(-rounds.folds[position, :, NEEDED].sum() // rounds.rounds[position, PRESENT])
         run[BUSY] += mean
         run[IMBALANCE] += steps - mean
         run[BANK] += stream - steps
         run[_FOLDS] += 1
+        longest = max(longest, steps)
     run[DRAIN] += held
     run[DURATION] = end
     run[_LAST], run[_HELD] = stream, held
-    _finish(run, rounds, machine)
-    return run
+    _finish(run, longest, machine)
 
 
 @njit(cache=True)
-def _group(rounds: Rounds, group: int, machine: Machine) -> np.ndarray:
+def _group(run: np.ndarray, rounds: Rounds, group: int, machine: Machine) -> None:
     """The rounds of one group that waits for nobody."""
-    run = np.zeros(RUN_FIELDS, np.int64)
-    for position in range(rounds.needed.shape[0]):
-        stream = rounds.stream[position, group]
-        repeat, needed = rounds.repeat[position], rounds.needed[position, group]
-        if stream == 0 or repeat == 0:
+    longest = 0
+    for position in range(len(rounds.rounds)):
+        own, repeat = rounds.folds[position, group], rounds.rounds[position, REPEAT]
+        if own[STREAM] == 0 or repeat == 0:
             continue
-        _append(run, repeat, stream, rounds.load[position, group], machine)
-        run[BUSY] += repeat * needed
-        run[GATE] += repeat * (stream - needed)
-    _finish(run, rounds, machine)
-    return run
+        _append(run, repeat, own[STREAM], own[LOAD], machine)
+        run[BUSY] += repeat * own[NEEDED]
+        run[GATE] += repeat * (own[STREAM] - own[NEEDED])
+        longest = max(longest, own[NEEDED])
+    _finish(run, longest, machine)
 
 
 @njit(cache=True)
-def _free_groups(rounds: Rounds, conflicts: bool, machine: Machine, scanner: Scanner) -> np.ndarray:
+def _free_groups(
+    run: np.ndarray, rounds: Rounds, conflicts: bool, machine: Machine, scanner: Scanner
+) -> None:
     """The rounds where each group goes through its own folds and waits at the end only."""
-    critical = np.zeros(RUN_FIELDS, np.int64)
-    total, free = 0, -machine.rows
-    for group in range(rounds.needed.shape[1]):
-        own = _group(rounds, group, machine)
+    total, free, present = 0, -machine.rows, 0
+    own = np.zeros(RUN_FIELDS, np.int64)
+    for group in range(rounds.folds.shape[1]):
+        own[:] = 0
+        _group(own, rounds, group, machine)
         total += own[BUSY]
         if own[DURATION] > 0:
             free = max(free, own[DURATION] + own[FREE])
-        if own[DURATION] > critical[DURATION]:
-            critical = own
-    if critical[DURATION] == 0:
-        return critical
-    mean = -(-total // rounds.present.max())
-    most = critical[BUSY]
-    critical[BUSY] = min(mean, most)
-    critical[IMBALANCE] = most - critical[BUSY]
-    critical[FREE] = free - critical[DURATION]
+        if own[DURATION] > run[DURATION]:
+            run[:] = own
+    if run[DURATION] == 0:
+        return
+    for position in range(len(rounds.rounds)):
+        present = max(present, rounds.rounds[position, PRESENT])
+    most = run[BUSY]
+    run[BUSY] = min(-(-total // present), most)
+    run[IMBALANCE] = most - run[BUSY]
+    run[FREE] = free - run[DURATION]
     if conflicts:
-        duration, free = banked_cycles(rounds, 0, len(rounds.repeat), True, 0, machine, scanner)
-        critical[BANK] = duration - critical[DURATION]
-        critical[DURATION], critical[FREE] = duration, free - duration
-    return critical
+        duration, free = banked_cycles(rounds, 0, len(rounds.rounds), True, 0, machine, scanner)
+        run[BANK] = duration - run[DURATION]
+        run[DURATION], run[FREE] = duration, free - duration
 
 
-@njit(cache=True)
-def _finish(run: np.ndarray, rounds: Rounds, machine: Machine) -> None:
+@njit(cache=True, inline="always")
+def _finish(run: np.ndarray, longest: int, machine: Machine) -> None:
     if run[_FOLDS] == 0:
         return
     run[FREE] = machine.exit if machine.serial else -run[_LAST] - run[_HELD]
     if machine.dataflow == OS and not machine.serial:
-        run[LEAD] = max(0, machine.rows - rounds.needed.max())
+        run[LEAD] = max(0, machine.rows - longest)
 
 
 @njit(cache=True, inline="always")

@@ -94,7 +94,9 @@ class Mapped:
     def gated(self, gates: np.ndarray, tiling: Tiling | None = None) -> np.ndarray:
         """Counts per batch under `gates`, uint64 [batches, samples, N or 1, W]: int64 [batches, RESULTS]."""
         batch = gates.shape[1]
-        joined = np.stack([join(one, self.operation.layer.pixels) for one in gates]) if batch > 1 else gates[:, 0]
+        joined = (
+            np.stack([join(one, self.operation.layer.pixels) for one in gates]) if batch > 1 else gates[:, 0]
+        )
         return replay_gated(
             joined,
             self.layout.first,

@@ -71,7 +71,11 @@ def run_pipeline(
         asked = clocks.decided[tile].max() if step[CONDITIONAL] and machine.on_demand else 0
 
         weights_there = 0
-        if index == 0 or tile != program[index - 1, TILE] or step[CONDITIONAL] != program[index - 1, CONDITIONAL]:
+        if (
+            index == 0
+            or tile != program[index - 1, TILE]
+            or step[CONDITIONAL] != program[index - 1, CONDITIONAL]
+        ):
             activations_there = 0  # those of a phase come with its first chunk
         if step[WEIGHT_BYTES]:
             free = weight_done[weights - machine.depth] if weights >= machine.depth else 0
@@ -102,7 +106,7 @@ def run_pipeline(
         weight_done[weights] = max(weight_done[weights], done)
         activation_done[activations] = max(activation_done[activations], done)
         if step[LAST]:
-            results = max(done, clocks.left[tile], residual_there)
+            results = max(clocks.now.max(), clocks.left[tile], residual_there)
             if step[CONDITIONAL]:
                 results = max(results, clocks.decided[tile].max())
             operations = step[OUTPUTS] * (1 + work.residuals)

@@ -60,7 +60,9 @@ def shape_of(layer: Layer, outputs_on: np.ndarray, inputs_on: np.ndarray) -> Sha
             _uneven(layer, f"the {kind} that are on differ between its {layer.groups} convolution groups")
     base = 0
     if layer.base_channels:
-        blocks = ins[:, : layer.base_channels * layer.base_groups].reshape(-1, layer.base_channels).sum(axis=1)
+        blocks = (
+            ins[:, : layer.base_channels * layer.base_groups].reshape(-1, layer.base_channels).sum(axis=1)
+        )
         base = int(blocks[0])
         if blocks.min() != blocks.max() or not 0 < base < ins[0].sum():
             _uneven(layer, "its inputs that are on leave unequal base paths, or one of the paths empty")
@@ -75,7 +77,12 @@ class Reduced:
     """Replays one operation in the shapes that its samples leave."""
 
     def __init__(
-        self, operation: Operation, hardware: Hardware, full: Mapped, calibration: Calibration | None, fixed: bool
+        self,
+        operation: Operation,
+        hardware: Hardware,
+        full: Mapped,
+        calibration: Calibration | None,
+        fixed: bool,
     ) -> None:
         """`full` is the operation with all channels.
 

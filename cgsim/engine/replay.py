@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cgsim.engine.bits import count_ranges, filters_of, unite
+from cgsim.engine.bits import count_all, filters_of, unite
 from cgsim.engine.dram import Dram
 from cgsim.engine.machine import IS, Machine, Workload
 from cgsim.engine.pipeline import METRICS, array_alone, run_pipeline
@@ -20,12 +20,12 @@ RESULTS = METRICS + 2
 @njit(cache=True)
 def replay_dense(plan: Plan, whole: Plan, work: Workload, machine: Machine, memory: Dram) -> np.ndarray:
     """A layer without conditional path, for one batch: int64 [RESULTS]. `whole`: the plan of unlimited buffers."""
-    counts, none = np.zeros((1, 1), np.int64), np.zeros((0, 0), np.uint64)
+    none = np.zeros((0, 0), np.uint64)
     out = np.zeros(RESULTS, np.int64)
-    steps = program(plan, work, machine, counts, none, none)
+    steps = program(plan, work, machine, none, none, none)
     out[:METRICS] = run_pipeline(steps, plan, work, machine, memory)
     if not one_tile(plan):
-        steps = program(whole, work, machine, counts, none, none)
+        steps = program(whole, work, machine, none, none, none)
     out[ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
     return out
 
@@ -47,31 +47,32 @@ def replay_gated(
     pixel. Slot s holds output channels [slot_first[s], slot_end[s]).
     """
     out = np.zeros((gates.shape[0], RESULTS), np.int64)
-    alone = np.zeros(0, np.int64)
     for batch in range(gates.shape[0]):
         own = gates[batch]
         united = unite(own, slot_first, slot_end)
-        counts = count_ranges(own, plan.pixels)
         filters = _filters(own, plan, work, machine)
-        steps = program(plan, work, machine, counts, united, filters)
+        steps = program(plan, work, machine, own, united, filters)
         out[batch, :METRICS] = run_pipeline(steps, plan, work, machine, memory)
-        on = counts.sum()
         if not one_tile(plan):
             filters = _filters(own, whole, work, machine)
-            steps = program(whole, work, machine, count_ranges(own, whole.pixels), united, filters)
+            steps = program(whole, work, machine, own, united, filters)
         out[batch, ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
-        out[batch, ON] = on
+        out[batch, ON] = count_all(own)
     return out
 
 
 @njit(cache=True)
 def replay_array(
-    gates: np.ndarray, slot_first: np.ndarray, slot_end: np.ndarray, whole: Plan, work: Workload, machine: Machine
+    gates: np.ndarray,
+    slot_first: np.ndarray,
+    slot_end: np.ndarray,
+    whole: Plan,
+    work: Workload,
+    machine: Machine,
 ) -> int:
     """Cycles of the array alone for one batch; `gates` uint64 [N or 1, W]."""
     united = unite(gates, slot_first, slot_end)
-    counts = count_ranges(gates, whole.pixels)
-    steps = program(whole, work, machine, counts, united, _filters(gates, whole, work, machine))
+    steps = program(whole, work, machine, gates, united, _filters(gates, whole, work, machine))
     return array_alone(steps, whole, work, machine)
 
 

@@ -32,16 +32,16 @@ def batches(count: int, batch: int) -> Iterator[slice]:
 
 
 def share_out(counts: np.ndarray, samples: int) -> np.ndarray:
-    """What a batch took, int64 [RESULTS], shared out over its samples in whole numbers: [samples, RESULTS].
+    """What each batch took, int64 [B, RESULTS], shared out over its samples: [B x samples, RESULTS].
 
-    Sums are exact, in every column and between cycles and their phases.
+    In whole numbers; sums are exact, in every column and between cycles and their phases.
     """
     if samples == 1:
-        return counts[None]
-    each, rest = np.divmod(counts, samples)
+        return counts
+    each, rest = np.divmod(counts[:, None], samples)
     shares: np.ndarray = each + (np.arange(samples)[:, None] < rest)
-    shares[:, CYCLES] = shares[:, CYCLES + 1 : METRICS - len(TENSORS)].sum(axis=1)
-    return shares
+    shares[..., CYCLES] = shares[..., CYCLES + 1 : METRICS - len(TENSORS)].sum(axis=2)
+    return shares.reshape(-1, counts.shape[1])
 
 
 class Replay:
@@ -51,6 +51,7 @@ class Replay:
         """Choose the mappings; raises CgsimError for what is not modelled."""
         self.trace, self.hardware, self.operation = trace, hardware, operation
         self.layer = operation.layer
+        self._counted: dict[int, np.ndarray] = {}
 
     def dense_batch(self, samples: int) -> np.ndarray:
         """Counts of dense execution of `samples` samples: int64 [RESULTS]."""
@@ -58,8 +59,16 @@ class Replay:
 
     def dense(self, count: int, batch: int) -> np.ndarray:
         """Dense execution of `count` samples: int64 [count, RESULTS]."""
-        parts = [share_out(self.dense_batch(p.stop - p.start), p.stop - p.start) for p in batches(count, batch)]
+        whole, rest = divmod(count, batch)
+        parts = [np.tile(share_out(self._dense_counts(batch)[None], batch), (whole, 1))] if whole else []
+        if rest:
+            parts.append(share_out(self._dense_counts(rest)[None], rest))
         return np.concatenate(parts)
+
+    def _dense_counts(self, samples: int) -> np.ndarray:
+        if samples not in self._counted:
+            self._counted[samples] = self.dense_batch(samples)
+        return self._counted[samples]
 
     def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
         """Gated execution of the samples with these indices: int64 [S, RESULTS]."""
@@ -128,7 +137,8 @@ class GateNetwork(VectorLayer):
         if not self.hardware.gate_unit.enabled:
             return self.dense(len(samples), batch)
         sizes = [part.stop - part.start for part in batches(len(samples), batch)]
-        return np.concatenate([share_out(gate_network(self.layer, self.hardware, n), n) for n in sizes])
+        parts = [share_out(gate_network(self.layer, self.hardware, n)[None], n) for n in sizes]
+        return np.concatenate(parts)
 
     def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
         """Those of the gate network."""
@@ -156,15 +166,14 @@ class Gated(Replay):
         """Batch by batch; whole ones in one call."""
         gates = self._gates(samples)
         whole = len(samples) // batch * batch
-        counts = []
-        if whole:
-            counts = list(self._own.gated(gates[:whole].reshape(-1, batch, *gates.shape[1:])))
-        if whole < len(samples):
-            counts += list(self._own.gated(gates[None, whole:]))
-        sizes = [part.stop - part.start for part in batches(len(samples), batch)]
-        if self.layer.gate_network_macs:
-            counts = [c + gate_network(self.layer, self.hardware, n) for c, n in zip(counts, sizes, strict=True)]
-        shares = np.concatenate([share_out(c, n) for c, n in zip(counts, sizes, strict=True)])
+        parts = []
+        for own, size in ((gates[:whole], batch), (gates[whole:], len(samples) - whole)):
+            if len(own):
+                counts = self._own.gated(own.reshape(-1, size, *gates.shape[1:]))
+                if self.layer.gate_network_macs:
+                    counts = counts + gate_network(self.layer, self.hardware, size)
+                parts.append(share_out(counts, size))
+        shares = np.concatenate(parts)
         if batch > 1:
             shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))
         return shares
@@ -226,7 +235,9 @@ class Channels(Gated):
         calibration = self._calibration() if self._finer else None
         whole = operation if self._finer else operation.ungated()
         self._own = mapped(whole, hardware, groups, calibration)
-        self._reduced = Reduced(operation, hardware, self._own, calibration if self._fixed else None, self._fixed)
+        self._reduced = Reduced(
+            operation, hardware, self._own, calibration if self._fixed else None, self._fixed
+        )
 
     def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
         """Batch by batch if the channels are fixed, otherwise sample by sample."""
@@ -239,7 +250,7 @@ class Channels(Gated):
             counts = self._reduced.counts(shapes[part.start], size, own)
             if self.layer.gate_network_macs:
                 counts = counts + gate_network(self.layer, self.hardware, size)
-            found.append(share_out(counts, size))
+            found.append(share_out(counts[None], size))
         shares = np.concatenate(found)
         if gates is not None:
             shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))

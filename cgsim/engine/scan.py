@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cgsim.engine.bits import count_range
+from cgsim.engine.bits import bits_at, count_range, field_counts
+
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 class Scanner(NamedTuple):
@@ -19,21 +21,38 @@ class Scanner(NamedTuple):
 
 
 @njit(cache=True)
-def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> int:
-    """Cycles until the last needed of the candidates [first, end) has left the FIFO, one leaving per cycle.
+def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> tuple[int, int]:
+    """(cycles until the last needed of the candidates [first, end) has left the FIFO, number of those needed).
 
-    `words` uint64: bit p is set where candidate p is needed. 0 if none is needed.
+    One leaves per cycle. `words` uint64: bit p is set where candidate p is needed. The cycles are the
+    needed candidates and the cycles in which the FIFO was empty before the last of them.
     """
-    now, queued, last = 0, 0, 0
-    for position in range(first, end, scanner.window):
-        found = count_range(words, position, min(position + scanner.window, end))
-        queued = max(0, queued - (scanner.window_cycles - 1))
-        pushed = min(found, scanner.depth - queued)
-        queued = max(0, queued + pushed - 1)
-        now += scanner.window_cycles + found - pushed  # a full FIFO takes one index per cycle
-        if found > 0:
-            last = now + queued
-    return last
+    queued, empty, last, needed = 0, 0, 0, 0
+    wait, window = scanner.window_cycles - 1, scanner.window
+    several = 64 % window == 0  # windows per word; counted all at once
+    step = 64 if several else window
+    mask = _ALL >> np.uint64(64 - min(window, 64))
+    for start in range(first, end, step):
+        stop = min(start + step, end)
+        counts = np.uint64(0)
+        if several:
+            counts = field_counts(bits_at(words, start, stop), window)
+        for position in range(start, stop, window):
+            if several:
+                found = np.int64(counts & mask)
+                counts >>= np.uint64(window & 63)
+            else:
+                found = count_range(words, position, stop)
+            if wait > 0:  # the FIFO goes on while the window is being examined
+                empty += max(0, wait - queued)
+                queued = max(0, queued - wait)
+            if found > 0:
+                needed += found
+                last = needed + empty
+            elif queued == 0:
+                empty += 1
+            queued = max(0, min(queued + found, scanner.depth) - 1)
+    return last, needed
 
 
 @njit(cache=True)

@@ -9,13 +9,27 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cgsim.engine.folds import RUN_FIELDS, run_rounds
-from cgsim.engine.machine import LAYER, Machine, Workload
-from cgsim.engine.rounds import Rounds, base_rounds, cut, late_rounds, slices_of, weights_of
+from cgsim.engine.bits import any_in_range
+from cgsim.engine.folds import RUN_FIELDS, run_alike, run_rounds
+from cgsim.engine.machine import LAYER, OS, Machine, Workload
+from cgsim.engine.rounds import (
+    Rounds,
+    Slices,
+    alike,
+    base_rounds,
+    count_wanted,
+    cut,
+    late_rounds,
+    slices_of,
+    take,
+    users,
+    weights_of,
+)
 from cgsim.mapping.plan import Plan
 
 TILE, CONDITIONAL, LAST, WEIGHT_BYTES, ACTIVATION_BYTES, RESIDUAL_BYTES, OUTPUTS, RUN = range(8)
 """Fields of a step; from RUN on, for each lane the fields of its run of rounds (`cgsim.engine.folds`)."""
+_ALL = 1 << 40
 
 
 @njit(cache=True, inline="always")
@@ -41,12 +55,14 @@ def tile_at(tile: int, plan: Plan) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def chunks(phase: np.ndarray, at_channels: int, plan: Plan, rows: int) -> int:
+def chunks(phase: np.ndarray, slices: Slices, at_channels: int, plan: Plan, rows: int) -> int:
     """Steps that a phase of a tile takes: one, unless weights are streamed in chunks."""
-    slices = slices_of(phase, plan.channels[at_channels], rows)
+    if len(phase) == 0:
+        return 0
     if plan.loop_order != 1:
-        return min(slices, 1)
-    return -(-slices // plan.chunk_folds)
+        return 1
+    folds, _ = take(slices, phase, plan.channels[at_channels], rows, 0, _ALL)
+    return -(-folds // plan.chunk_folds)
 
 
 @njit(cache=True)
@@ -54,21 +70,21 @@ def program(
     plan: Plan,
     work: Workload,
     machine: Machine,
-    counts: np.ndarray,
+    gates: np.ndarray,
     united: np.ndarray,
     filters: np.ndarray,
 ) -> np.ndarray:
     """Steps of one layer for one batch, int64 [steps, RUN + lanes * RUN_FIELDS].
 
-    `counts` int64 [pixel tiles, N or 1]: gates that are on, per channel (one column where all channels share a
-    gate). `united` uint64 [slots, W]: pixels that a slot needs. `filters` uint64 [slots of pixels, N / 64]:
+    `gates` uint64 [N or 1, W] of all the batch's pixels (one row where all channels share a gate). `united` uint64 [slots, W]: pixels that a slot needs. `filters` uint64 [slots of pixels, N / 64]:
     channels that a slot of pixels needs (`is` only). Layers without conditional path read none of them.
     """
     pixel_tiles, channel_tiles = plan.pixels.shape[0], plan.folds.shape[0]
+    base_slices, late_slices = slices_of(work.base_parts), slices_of(work.late_parts)
     count = 0
     for tile in range(channel_tiles):
-        count += chunks(work.base_parts, tile, plan, machine.rows)
-        count += chunks(work.late_parts, tile, plan, machine.rows)
+        count += chunks(work.base_parts, base_slices, tile, plan, machine.rows)
+        count += chunks(work.late_parts, late_slices, tile, plan, machine.rows)
     steps = np.zeros((count * pixel_tiles, RUN + lanes_of(work, machine) * RUN_FIELDS), np.int64)
     row = 0
     here = np.zeros(plan.channels[-1, 1], np.bool_)  # channels whose conditional weights are in the buffer
@@ -78,38 +94,51 @@ def program(
     tiles = pixel_tiles * channel_tiles
     for turn in range(tiles + 1):
         if turn < tiles:
-            row = _base_steps(steps, row, turn, not gated, plan, work, machine)
+            row = _base_steps(steps, row, turn, not gated, plan, work, machine, base_slices)
         late = turn - 1 if plan.interleaved else turn
         if gated and 0 <= late < tiles:
             row = _late_steps(
-                steps, row, late, plan, work, machine, counts, united, filters, here, loaded
+                steps, row, late, plan, work, machine, late_slices, gates, united, filters, here, loaded
             )
     return steps
 
 
 @njit(cache=True)
 def _base_steps(
-    steps: np.ndarray, row: int, tile: int, final: bool, plan: Plan, work: Workload, machine: Machine
+    steps: np.ndarray,
+    row: int,
+    tile: int,
+    final: bool,
+    plan: Plan,
+    work: Workload,
+    machine: Machine,
+    slices: Slices,
 ) -> int:
     at_pixels, at_channels = tile_at(tile, plan)
     channels = plan.channels[at_channels]
-    count = chunks(work.base_parts, at_channels, plan, machine.rows)
+    count = chunks(work.base_parts, slices, at_channels, plan, machine.rows)
     if count == 0:
         return row
-    every = np.ones(channels[1], np.bool_)
-    rounds = base_rounds(at_pixels, at_channels, plan, work, machine)
+    times, vectors = alike(at_pixels, at_channels, plan, work, machine)
+    for part in range(len(work.base_parts)):
+        slices.wanted[part] = users(work.base_parts[part], channels[0], channels[1])
     for chunk in range(count):
         step = steps[row]
         first, end = _row_folds(chunk, count, plan)
+        folds, reduction = take(slices, work.base_parts, channels, machine.rows, first, end)
         step[TILE] = tile
         if plan.loop_order == 1 or at_pixels == 0:
-            weights = weights_of(work.base_parts, channels, first, end, every, machine.rows)
-            step[WEIGHT_BYTES] = size_in_bytes(weights, work.weight_bits)
+            step[WEIGHT_BYTES] = size_in_bytes(weights_of(slices), work.weight_bits)
         if chunk == 0:
             values = plan.inputs[at_channels, 0] * _patch_area(at_pixels, plan)
             step[ACTIVATION_BYTES] = size_in_bytes(values, work.activation_bits)
-        cut(rounds, work.base_parts, channels, first, end, machine)
-        _run(step, rounds, work, machine)
+        if times == 0:
+            rounds = base_rounds(at_pixels, at_channels, plan, work, machine)
+            _run(step, rounds, slices, reduction, work, machine)
+        elif machine.dataflow == OS:
+            run_alike(step[RUN:], times, reduction, 0, machine)
+        else:
+            run_alike(step[RUN:], times * folds, vectors, machine.rows, machine)
         if final and chunk == count - 1:
             _finish(step, at_pixels, channels, plan, work)
         row += 1
@@ -124,7 +153,8 @@ def _late_steps(
     plan: Plan,
     work: Workload,
     machine: Machine,
-    counts: np.ndarray,
+    slices: Slices,
+    gates: np.ndarray,
     united: np.ndarray,
     filters: np.ndarray,
     here: np.ndarray,
@@ -136,7 +166,8 @@ def _late_steps(
     end_slot = min(plan.folds[at_channels, 1] * work.column_groups, united.shape[0])
 
     kept = plan.loop_order != 1  # fetched weights stay for the pixel tiles that follow
-    wanted = _wanted_channels(channels, counts[at_pixels], here, kept, machine.on_demand == 1)
+    wanted = _wanted_channels(channels, gates, plan.pixels[at_pixels], here, kept, machine.on_demand == 1)
+    count_wanted(slices, work.late_parts, channels, wanted)
     if plan.loop_order == 0 or at_channels == 0:
         loaded[:] = False
     late_pixels = 0
@@ -146,19 +177,18 @@ def _late_steps(
         elif plan.loop_order == 0 or at_channels == 0:
             late_pixels = _patch_area(at_pixels, plan)
     rounds = late_rounds(at_pixels, at_channels, plan, work, machine, united, filters)
-    count = chunks(work.late_parts, at_channels, plan, machine.rows)
+    count = chunks(work.late_parts, slices, at_channels, plan, machine.rows)
     for chunk in range(count):
         step = steps[row]
         first, end = _row_folds(chunk, count, plan)
         step[TILE] = tile
         step[CONDITIONAL] = 1
-        weights = weights_of(work.late_parts, channels, first, end, wanted, machine.rows)
-        step[WEIGHT_BYTES] = size_in_bytes(weights, work.weight_bits)
+        _, reduction = take(slices, work.late_parts, channels, machine.rows, first, end)
+        step[WEIGHT_BYTES] = size_in_bytes(weights_of(slices), work.weight_bits)
         if chunk == 0:
             values = late_pixels * plan.inputs[at_channels, 1]
             step[ACTIVATION_BYTES] = size_in_bytes(values, work.activation_bits)
-        cut(rounds, work.late_parts, channels, first, end, machine)
-        _run(step, rounds, work, machine)
+        _run(step, rounds, slices, reduction, work, machine)
         if chunk == count - 1:
             _finish(step, at_pixels, channels, plan, work)
         row += 1
@@ -169,16 +199,19 @@ def _late_steps(
 def _row_folds(chunk: int, count: int, plan: Plan) -> tuple[int, int]:
     """Row folds [first, end) of a chunk; one that is not chunked takes all."""
     if count == 1:
-        return 0, 1 << 40
+        return 0, _ALL
     return chunk * plan.chunk_folds, (chunk + 1) * plan.chunk_folds
 
 
 @njit(cache=True)
-def _run(step: np.ndarray, rounds: Rounds, work: Workload, machine: Machine) -> None:
+def _run(
+    step: np.ndarray, rounds: Rounds, slices: Slices, reduction: int, work: Workload, machine: Machine
+) -> None:
+    cut(rounds, slices, reduction, machine)
     lanes = lanes_of(work, machine)
     for lane in range(lanes):
-        run = run_rounds(rounds, lane if lanes > 1 else -1, machine, work.scanner)
-        step[RUN + lane * RUN_FIELDS : RUN + (lane + 1) * RUN_FIELDS] = run
+        run = step[RUN + lane * RUN_FIELDS : RUN + (lane + 1) * RUN_FIELDS]
+        run_rounds(run, rounds, lane if lanes > 1 else -1, machine, work.scanner)
 
 
 @njit(cache=True)
@@ -197,13 +230,14 @@ def _patch_area(at_pixels: int, plan: Plan) -> int:
 
 @njit(cache=True)
 def _wanted_channels(
-    channels: np.ndarray, counts: np.ndarray, here: np.ndarray, kept: bool, on_demand: bool
+    channels: np.ndarray, gates: np.ndarray, pixels: np.ndarray, here: np.ndarray, kept: bool, on_demand: bool
 ) -> np.ndarray:
     """Channels of a tile whose conditional weights a step fetches, bool [N]; marks them as fetched if kept."""
     wanted = np.zeros(channels[1], np.bool_)
     for channel in range(channels[0], channels[1]):
-        at = channel if len(counts) > 1 else 0
-        if (on_demand and counts[at] == 0) or (kept and here[channel]):
+        if kept and here[channel]:
+            continue
+        if on_demand and not any_in_range(gates[channel if len(gates) > 1 else 0], pixels[0], pixels[1]):
             continue
         wanted[channel] = here[channel] = True
     return wanted

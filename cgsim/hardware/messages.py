@@ -196,7 +196,8 @@ def _nearest_key(model: type[BaseModel], key: str) -> str:
     close = nearest(leaf, own.model_fields) if own else ""
     if "did you mean" in close or (own and section):
         return close
-    return nearest(key, keys)
+    anywhere = nearest(key, keys)
+    return anywhere if "did you mean" in anywhere else close or nearest(key, model.model_fields)
 
 
 def _key(part: object) -> str:

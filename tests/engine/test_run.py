@@ -52,7 +52,7 @@ def test_conservation_check_finds_a_lost_mac(
     tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trace = write(tmp_path / "t.trace.parquet", network, 0.5)
-    monkeypatch.setattr("cgsim.engine.run.executed_macs", lambda layer, on: on * 0 + 1)
+    monkeypatch.setattr("cgsim.engine.replays.executed_macs", lambda layer, on: on * 0 + 1)
     with pytest.raises(AssertionError, match="executed MACs: 1, expected"):
         run(trace, hardware(), check=True)
 
@@ -154,20 +154,6 @@ def test_bad_samples(tmp_path: Path, network: Network, samples: list[int], messa
     with pytest.raises(CgsimError) as error:
         run(trace, hardware(), samples)
     assert str(error.value) == message
-
-
-@pytest.mark.parametrize("gate", ["channel", "static"])
-def test_gates_that_are_not_replayed_are_refused(tmp_path: Path, gate: str) -> None:
-    network = Network(
-        "n", (Layer("conv", "conv2d", (2, 3, 3), (2, 3, 3), (3, 3), padding=(1, 1), gate=gate),)
-    )
-    path = tmp_path / "t.trace.parquet"
-    with TraceWriter(path, network, Metadata("n", "user")) as writer:
-        if gate == "static":
-            writer.set_static("conv", np.array([True, False]))
-        writer.append(Sample("0"), {"conv": np.array([True, False])} if gate == "channel" else {})
-    with pytest.raises(CgsimError, match=f"layer 'conv': gates of granularity '{gate}' are not replayed"):
-        run(load_trace(path), hardware())
 
 
 @pytest.mark.parametrize("buffer", ["weight_kib", "accumulator_kib", "activation_kib"])

@@ -14,7 +14,7 @@ from cgsim.hardware import Hardware, load_hardware
 from cgsim.hardware.messages import expected, fields
 
 LEAVES = dict(fields(Hardware))
-REQUIRED = [key for key in LEAVES if key not in ("description", "technology")]
+REQUIRED = [key for key, field in LEAVES.items() if field.is_required()]
 NUMBERS = [key for key, field in LEAVES.items() if field.annotation in (int, float)]
 INTEGERS = [key for key in NUMBERS if LEAVES[key].annotation is int]
 NAN = float("nan")
@@ -110,17 +110,7 @@ ROWS = "array.rows: expected an integer from 1 to 1024, got "
         ("array.rows", 1025, ROWS + "1025"),
         ("array.column_groups", 5, "array.column_groups: expected a divisor of array.cols (32), got 5"),
         ("array.column_groups", 64, "array.column_groups: expected a divisor of array.cols (32), got 64"),
-        (
-            "array.dataflow",
-            "os",
-            "array.dataflow: 'os' (output-stationary) is not modelled yet, only 'ws' is",
-        ),
-        (
-            "array.dataflow",
-            "is",
-            "array.dataflow: 'is' (input-stationary) is not modelled yet, only 'ws' is",
-        ),
-        ("array.dataflow", "weight", "array.dataflow: expected 'ws', got 'weight'"),
+        ("array.dataflow", "weight", "array.dataflow: expected 'ws', 'is' or 'os', got 'weight'"),
         (
             "array.pipelining",
             "overlaped",
@@ -139,10 +129,16 @@ ROWS = "array.rows: expected an integer from 1 to 1024, got "
         ),
         (
             "gate_unit.group_sync",
-            "layer",
-            "gate_unit.group_sync: 'layer' (waiting only at the end of a layer) is not modelled yet,"
-            " only 'fold' or 'tile' is",
+            "layers",
+            "gate_unit.group_sync: expected 'fold', 'tile' or 'layer', got 'layers' (did you mean 'layer'?)",
         ),
+        ("gate_unit.fifo_depth", 0, "gate_unit.fifo_depth: expected an integer from 1 to 65536, got 0"),
+        (
+            "gate_unit.activation_banks",
+            "idel",
+            "gate_unit.activation_banks: expected 'ideal' or an integer from 1 to 1024, got 'idel'",
+        ),
+        ("mapping.batch", 0, "mapping.batch: expected an integer from 1 to 1024, got 0"),
         ("gate_unit.enabled", "yes", "gate_unit.enabled: expected true or false, got 'yes'"),
         ("gate_unit.enabled", 1, "gate_unit.enabled: expected true or false, got 1"),
         ("style", "gpu", "style: expected 'asic' or 'fpga', got 'gpu'"),
@@ -228,3 +224,12 @@ def test_junk_instead_of_a_configuration(value):
     with pytest.raises(CgsimError) as caught:
         Hardware.from_dict(value)
     assert "\n" not in str(caught.value)
+
+
+def test_banks_need_groups_that_meet():
+    with pytest.raises(CgsimError) as caught:
+        load_hardware("asic-28nm", {"gate_unit.group_sync": "layer", "gate_unit.activation_banks": 8})
+    assert str(caught.value) == (
+        "hardware 'asic-28nm': gate_unit.activation_banks: expected 'ideal' where gate_unit.group_sync is "
+        "'layer', got 8"
+    )
