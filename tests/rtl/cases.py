@@ -18,20 +18,29 @@ Gating = Literal["none", "activation", "pixel"]
 
 @dataclass(frozen=True)
 class Build:
-    """An array as the RTL is built for it: `stationary` runs ws and is, `output` runs os."""
+    """An array as the RTL is built for it: `stationary` runs ws and is, `output` runs os.
+
+    Dense execution has one feed: cases without gates are those of arrays with one group.
+    """
 
     rows: int
     cols: int
     groups: int
     kind: Kind
+    window: int = 64
+    """Candidates that a scanner can examine at once, a power of two."""
+    queue: int = 16
+    """Indices that its queue can hold."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.rows}x{self.cols} in {self.groups}"
 
 
 SAMPLED = (
-    Build(4, 4, 2, "stationary"),
-    Build(4, 4, 2, "output"),
+    Build(4, 4, 1, "stationary"),
+    Build(4, 4, 1, "output"),
+    Build(4, 4, 2, "stationary", 256, 64),
+    Build(4, 4, 2, "output", 256, 64),
     Build(3, 5, 5, "stationary"),
     Build(3, 5, 5, "output"),
     Build(8, 8, 4, "stationary"),
@@ -40,20 +49,20 @@ SAMPLED = (
 """Arrays of a normal run; with CGSIM_VALIDATE also MORE."""
 
 MORE = (
-    Build(4, 4, 1, "stationary"),
-    Build(4, 4, 1, "output"),
     Build(4, 4, 4, "stationary"),
     Build(4, 4, 4, "output"),
     Build(3, 5, 1, "stationary"),
     Build(3, 5, 1, "output"),
     Build(8, 4, 2, "stationary"),
     Build(8, 4, 2, "output"),
-    Build(2, 12, 6, "stationary"),
-    Build(2, 12, 6, "output"),
+    Build(2, 12, 6, "stationary", 64, 64),
+    Build(2, 12, 6, "output", 64, 64),
     Build(1, 1, 1, "stationary"),
     Build(1, 1, 1, "output"),
     Build(16, 16, 4, "stationary"),
     Build(16, 16, 4, "output"),
+    Build(16, 16, 1, "stationary"),
+    Build(16, 16, 1, "output"),
     Build(32, 32, 8, "stationary"),
     Build(32, 32, 8, "output"),
 )
@@ -114,7 +123,8 @@ def case(number: int) -> Case:
     """Case `number`; its remainder by the number of BUILDS chooses the array."""
     build = BUILDS[number % len(BUILDS)]
     rng = np.random.default_rng(number)
-    gating: Gating = _pick(rng, ("none", "activation", "activation", "activation", "activation", "pixel"))
+    kinds: tuple[Gating, ...] = ("none",) * 2 * (build.groups == 1)
+    gating: Gating = _pick(rng, (*kinds, "activation", "activation", "activation", "activation", "pixel"))
     layer = _layer(rng, build, gating)
     batch = _pick(rng, (1, 1, 1, 2, 3))
     shape = (layer.out_channels, layer.in_shape[0] // layer.groups, *layer.kernel)
@@ -126,7 +136,7 @@ def case(number: int) -> Case:
     elif gating == "pixel":
         share = _pick(rng, (0.0, 0.1, 0.5, 0.9, 1.0))
         name, shown = f"pixels {share}", rng.random((batch, layer.pixels)) < share
-    target = _hardware(rng, build)
+    target = _hardware(rng, build, gating, layer.out_channels, batch * layer.pixels)
     return Case(number, build, layer, target, inputs, weights, thresholds, shown, name)
 
 
@@ -159,18 +169,27 @@ def _thresholds(rng: np.random.Generator, base: np.ndarray) -> tuple[str, np.nda
     return kind, found.astype(np.int32)
 
 
-def _hardware(rng: np.random.Generator, build: Build) -> Hardware:
+def _hardware(rng: np.random.Generator, build: Build, gating: Gating, channels: int, pixels: int) -> Hardware:
+    """Any options that the build has room for."""
     sync = _pick(rng, ("fold", "fold", "tile", "layer"))
+    dataflow = "os" if build.kind == "output" else _pick(rng, ("ws", "is"))
+    scan = _pick(rng, (1, 2, 3, 4, 5, 8, 16, 64, 65536))
+    bits = 1 if gating == "pixel" else build.cols // build.groups
+    if min(scan // bits, channels if dataflow == "is" else pixels) > build.window:
+        scan = build.window * bits
+    groups = build.groups
+    if gating == "none":  # one feed, however many there are
+        groups = _pick(rng, tuple(number for number in range(1, build.cols + 1) if build.cols % number == 0))
     return hardware(
         rows=build.rows,
         cols=build.cols,
-        dataflow="os" if build.kind == "output" else _pick(rng, ("ws", "is")),
+        dataflow=dataflow,
         pipelining=_pick(rng, ("overlapped", "overlapped", "overlapped", "serial", "scalesim")),
-        column_groups=build.groups,
+        column_groups=groups,
         group_sync=sync,
-        scan_bits_per_cycle=_pick(rng, (1, 2, 3, 4, 5, 8, 16, 64, 65536)),
+        scan_bits_per_cycle=scan,
         compare_latency=int(rng.integers(0, 8)),
-        fifo_depth=_pick(rng, (1, 2, 3, 5, 16, 64)),
+        fifo_depth=min(build.queue, _pick(rng, (1, 2, 3, 5, 16, 64))),
         activation_banks="ideal" if sync == "layer" else _pick(rng, ("ideal", "ideal", 1, 2, 3, 4, 8)),
         pixel_order=_pick(rng, ("raster", "block")),
     )

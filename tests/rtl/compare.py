@@ -22,8 +22,9 @@ def differences(job: Job, result: Result, stepped: bool = True) -> list[str]:
     inputs, thresholds, shown = batched(job.inputs), job.thresholds, job.pixel_gates
     outputs, gates = golden.computed(job.layer, inputs, job.weights, thresholds, shown)
     found = _unequal("outputs", result.outputs, outputs)
-    if (gates is None) != (result.gates is None):
-        found.append(f"gates: {result.gates is not None} in the RTL, {gates is not None} expected")
+    decided = thresholds is not None
+    if decided != (result.gates is not None):
+        found.append(f"gates: {not decided} in the RTL, {decided} expected")
     elif gates is not None and result.gates is not None:
         found += _unequal("gates", result.gates, gates)
     counted = kernel_cycles(job.layer, job.hardware, gates, shown is not None, len(inputs))

@@ -17,7 +17,7 @@ from tests.rtl.cases import BUILDS, SAMPLED, Build, Case, case, numbers
 from tests.rtl.compare import differences
 from tests.rtl.cosim import Job, Result, run
 
-EACH = 250 if VALIDATE else 30
+EACH = 250 if VALIDATE else 25
 """Cases per array."""
 
 START = int(os.environ.get("CGSIM_RTL_START", "0")) if VALIDATE else 0
@@ -48,7 +48,7 @@ def test_random_layers(build: Build, agreed: Callable[[str, int], None]) -> None
 def test_cases_reach_everything() -> None:
     """What a normal run draws holds every option and every kind of layer that the RTL knows."""
     seen: Counter[str] = Counter()
-    for number in numbers(SAMPLED, 30):
+    for number in numbers(SAMPLED, 25):
         tried = case(number)
         layer, array, unit = tried.layer, tried.hardware.array, tried.hardware.gate_unit
         paths = "dense" if tried.thresholds is None and tried.pixel_gates is None else "gated"
