@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -111,18 +112,59 @@ class Ungated(Replay):
 
 
 class VectorLayer(Replay):
-    """A layer of the vector unit."""
+    """A layer of the vector unit. Channels that are off in its result are neither read, nor computed or stored."""
 
     def dense_batch(self, samples: int) -> np.ndarray:
         """Tile by tile, sample by sample."""
-        tiles = np.tile(vector_tiles(self.layer, self.hardware), (samples, 1))
-        counts = np.zeros(RESULTS, np.int64)
-        counts[:METRICS] = run_vector(tiles, machine(self.hardware), dram(self.hardware))
-        return counts
+        return self._counts(self.layer.out_channels, samples)
+
+    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+        """The channels that are on in any sample of a batch."""
+        if not self._skips:
+            return self.dense(len(samples), batch)
+        on = self.trace.channels_on(self.layer.name, samples)
+        found = []
+        for part in batches(len(samples), batch):
+            counts = self._counts(int(on[part].any(axis=0).sum()), part.stop - part.start)
+            found.append(share_out(counts[None], part.stop - part.start))
+        return np.concatenate(found)
+
+    def stored(self, samples: np.ndarray) -> np.ndarray:
+        """The channels that are on."""
+        if not self._skips:
+            return super().stored(samples)
+        on = self.trace.channels_on(self.layer.name, samples)
+        return np.asarray(on.sum(axis=1) * self.layer.pixels)
 
     def describe(self) -> list[dict[str, Any]]:
         """Nothing is tiled for the array."""
         return []
+
+    @cached_property
+    def _skips(self) -> bool:
+        """True if the accelerator may skip channels that are off."""
+        network = self.trace.network
+        sources = network.channel_sources[self.layer.name]
+        static = all(network.by_name[name].gate == "static" for name in sources)
+        return bool(sources) and (self.hardware.gate_unit.enabled or static)
+
+    def _counts(self, channels: int, samples: int) -> np.ndarray:
+        if (channels, samples) not in self._by_channels:
+            left = replace(
+                self.layer,
+                in_shape=(channels, *self.layer.in_shape[1:]),
+                out_shape=(channels, *self.layer.out_shape[1:]),
+            )
+            counts = np.zeros(RESULTS, np.int64)
+            if channels:
+                tiles = np.tile(vector_tiles(left, self.hardware), (samples, 1))
+                counts[:METRICS] = run_vector(tiles, machine(self.hardware), dram(self.hardware))
+            self._by_channels[channels, samples] = counts
+        return self._by_channels[channels, samples]
+
+    @cached_property
+    def _by_channels(self) -> dict[tuple[int, int], np.ndarray]:
+        return {}
 
 
 class GateNetwork(VectorLayer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cgsim.trace.network import Layer
@@ -46,5 +48,5 @@ def row_folds(phase: np.ndarray, rows: int) -> int:
     return int(np.sum(-(-phase[:, LENGTH] // rows)))
 
 
-def _array(found: list[tuple[int, ...]]) -> np.ndarray:
+def _array(found: Sequence[tuple[int, ...]]) -> np.ndarray:
     return np.array(found, np.int64).reshape(-1, 5)
