@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.conftest import VALIDATE
 from tests.rtl import cosim
+from tests.rtl.simulator import BuildKey, build_simulator
 
 PACKAGES = "verilator g++ make"
 """Debian packages with everything that building the RTL needs."""
@@ -23,8 +25,18 @@ def rtl() -> None:
     need_tools()
 
 
+@pytest.fixture(scope="session")
+def simulators(request: pytest.FixtureRequest) -> None:
+    """Build the arrays of all tests that were chosen, side by side; skips or fails as `rtl` does."""
+    need_tools()
+    found = [getattr(item, "callspec", None) for item in request.session.items]
+    builds = {spec.params["build"] for spec in found if spec is not None and "build" in spec.params}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda build: build_simulator(BuildKey(**vars(build))), builds))
+
+
 def need_tools() -> None:
-    """What the fixture `rtl` does."""
+    """Skip or fail as `rtl` does; nothing if all tools are there."""
     missing = cosim.missing_tools()
     if not missing:
         return

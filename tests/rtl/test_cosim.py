@@ -34,7 +34,7 @@ def report(tried: Case, found: list[str]) -> str:
     return f"{tried}\n    " + "\n    ".join(found)
 
 
-@pytest.mark.usefixtures("rtl")
+@pytest.mark.usefixtures("simulators")
 @pytest.mark.parametrize("build", BUILDS if VALIDATE else SAMPLED, ids=str)
 def test_random_layers(build: Build, agreed: Callable[[str, int], None]) -> None:
     tried = [case(number) for number in numbers((build,), EACH, START)]
