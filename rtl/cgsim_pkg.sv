@@ -69,7 +69,7 @@ package cgsim_pkg;
     logic take;  // it takes part
     logic conditional;
     logic scanned;  // the scanner finds the vectors (`os`: the pixels of the rows)
-    logic first_slice;  // the first row fold of its sums
+    logic overwrite;  // its sums begin
     logic last_slice;  // the last row fold of its part
     logic first_part;  // of its section
     logic last_part;

@@ -174,7 +174,7 @@ module column_group
   always_comb begin
     tag = '0;
     tag.valid = 1'b1;
-    tag.overwrite = round.first_slice;
+    tag.overwrite = round.overwrite;
     tag.masked = late && !cfg.scanned;
     tag.decides = cfg.gated && !late && (round.last_slice || OUTPUT);
     tag.first_of_part = OUTPUT ? round.slice == '0 : first;

@@ -117,6 +117,7 @@ class Machine {
       top_.clk = 1;
       top_.eval();
     }
+    clock();  // a decision may fall into the last cycle
     uint32_t answer[8] = {top_.cycles, top_.seen};
     for (int i = 0; i < 6; i++) answer[2 + i] = top_.event_cycle[i];
     write(answer, 8);

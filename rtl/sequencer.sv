@@ -108,7 +108,7 @@ module sequencer
     entered <= enters ? position + 1 : position;
     in_flight <= in_flight + INDEX_BITS'(enters && (last || !OUTPUT)) - INDEX_BITS'(leaves);
     if (begin_late) is_late <= 1'b1;
-    if (team_base_done && !late) waited <= waited + 1;
+    if (run && team_base_done && !late) waited <= waited + 1;
     // Rounds before this one may occupy the chain until ROWS cycles after their last step.
     if (enters && last) chain <= INDEX_BITS'(ROWS - 1);
     else if (chain != '0) chain <= chain - 1;

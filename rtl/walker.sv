@@ -142,7 +142,7 @@ module walker
     next.take = chosen_take;
     next.conditional = late;
     next.scanned = late;
-    next.first_slice = chosen_slice == '0 && every;
+    next.overwrite = (chosen_slice == '0 || OUTPUT) && every;
     next.last_slice = !more;
     next.first_part = chosen.part == '0;
     next.last_part = chosen.part + 1 == parts_of_section;

@@ -72,7 +72,8 @@ class Program:
 
     def gather(self, answer: np.ndarray) -> np.ndarray:
         """Outputs [B, N, M]."""
-        return np.where(self.places >= 0, answer.ravel()[self.places], 0)
+        padded = np.append(answer.ravel(), 0)  # the last one: what is not computed
+        return np.where(self.places >= 0, padded[self.places], 0)
 
     def event_names(self, names: Sequence[str]) -> list[str]:
         """What the array's events are to cgsim."""
