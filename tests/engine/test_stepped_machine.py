@@ -21,7 +21,7 @@ from cgsim.mapping.tiling import Tiling, need, whole_layer
 from cgsim.trace.network import Layer
 from cgsim.trace.pack import bytes_to_words, pack_bits
 from tests.conftest import VALIDATE
-from tests.engine.machines import accelerators, layers
+from tests.engine.machines import accelerators, hardware, layers
 
 NAMES = ["cycles", *PHASES, *(f"{cause}_stall" for cause in STALLS), *TENSORS]
 
@@ -54,9 +54,23 @@ class Case:
 
 
 @st.composite
+def gates_of(draw: st.DrawFn, batch: int, channels: int, pixels: int) -> np.ndarray:
+    """Gates bool [batch, channels, pixels]: even, by channel, or in two stretches of different density."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    density = np.full((channels, batch * pixels), rng.choice([0, 0.1, 0.3, 0.6, 1]))
+    uneven = draw(st.sampled_from(["no", "by channel", "by pixel"]))
+    if uneven == "by channel":
+        density[:] = rng.choice([0, 0.2, 1], channels)[:, None]
+    elif uneven == "by pixel":
+        density[:, : draw(st.integers(0, batch * pixels))] = rng.choice([0, 0.2, 1])
+    gates = rng.random(density.shape) < density
+    return gates.reshape(channels, batch, pixels).transpose(1, 0, 2).copy()
+
+
+@st.composite
 def cases(draw: st.DrawFn) -> Case:
     kind = draw(st.sampled_from(["none", "activation", "activation", "activation", "pixel"]))
-    layer: Layer = draw(layers(gated=kind == "activation"))
+    layer: Layer = draw(layers(kind == "activation", largest=draw(st.sampled_from([4, 8]))))
     if kind == "pixel":
         layer = Layer(**{**layer.to_json(), "gate": "pixel"})
     batch = draw(st.sampled_from([1, 1, 2, 3]))
@@ -75,9 +89,8 @@ def cases(draw: st.DrawFn) -> Case:
     )
     gates = None
     if layer.gate != "none":
-        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        shape = (batch, 1 if kind == "pixel" else layer.out_channels, layer.pixels)
-        gates = rng.random(shape) < rng.choice([0, 0.1, 0.3, 0.6, 1])
+        channels = 1 if kind == "pixel" else layer.out_channels
+        gates = draw(gates_of(batch, channels, layer.pixels))
     return Case(Operation(layer, residuals=draw(st.integers(0, 1))), target, tiling, gates)
 
 
@@ -88,6 +101,26 @@ def test_pipeline(case: Case) -> None:
     assert stepped["cycles"] == sum(stepped[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
     counted = dict(zip(NAMES, case.counted().tolist(), strict=False))
     assert counted == {name: stepped[name] for name in NAMES}
+
+
+def test_activations_that_came_with_an_empty_chunk_are_waited_for() -> None:
+    """`is`: activations come with the first chunk of a phase, also where only a later one has a round.
+
+    Only the channel of the first base group is on: it uses the second part of the inputs and what is left of
+    them, not the first part. The array waits until the activations are written, and not only for the weights
+    of the second chunk, which are there a cycle after the activations.
+    """
+    layer = Layer("layer", "conv2d", (3, 1, 1), (2, 1, 1), base_channels=1, base_groups=2, gate="activation")
+    target = hardware(dataflow="is", bytes_per_cycle=16, latency_cycles=20)
+    tiling = Tiling(1, 1, 2, 1, "activations_outer", interleaved=False)
+    case = Case(Operation(layer), target, tiling, np.array([[[True], [False]]]))
+    machine = case.stepped()
+    needed = [any(any(turn.streams) for turn in step.rounds) for step in machine.program]
+    assert needed == [True, True, False, True, True]
+    stepped = machine.run()
+    assert case.counted()[: len(NAMES)].tolist() == [stepped[name] for name in NAMES]
+    start = next(entry[3] for entry in machine.log if entry[:2] == ("array", "conditional"))
+    assert start == machine.there["a", 2] + target.array.rows > machine.there["w", 3]
 
 
 @given(cases())
