@@ -71,10 +71,9 @@ def count_range(words: np.ndarray, first: int, end: int) -> int:
 @njit(cache=True)
 def any_in_range(words: np.ndarray, first: int, end: int) -> bool:
     """True if one of the bits [first, end) of `words` is set."""
-    for start in range(first, end, 64):
-        if bits_at(words, start, min(start + 64, end)):
-            return True
-    return False
+    while first < end and not bits_at(words, first, min(first + 64, end)):
+        first += 64
+    return first < end
 
 
 @njit(cache=True)
@@ -121,9 +120,9 @@ def append_bits(target: np.ndarray, at: int, words: np.ndarray, first: int, end:
 
 @njit(cache=True)
 def join(gates: np.ndarray, pixels: int) -> np.ndarray:
-    """The gates of a batch as those of one sample: uint64 [B, N, W] of `pixels` bits gives [N, ceil(B pixels / 64)].
+    """The gates of a batch as those of one sample, whose pixels follow one another.
 
-    The pixels of a sample follow those of the sample before.
+    uint64 [B, N, W] of `pixels` bits gives uint64 [N, ceil(B x pixels / 64)].
     """
     batch, channels = gates.shape[0], gates.shape[1]
     joined = np.zeros((channels, -(-batch * pixels // 64)), np.uint64)

@@ -16,10 +16,11 @@ class Column(NamedTuple):
 MODES = ("dense", "gated")
 
 PHASES = {
-    "load_weights": "the array waits for stationary operands to be shifted in (`ws` weights, `is` activations, "
-    "`os` row addresses): first fold, and folds of fewer vectors than rows",
+    "load_weights": "the array waits for stationary operands to be shifted in (`ws` weights, `is` "
+    "activations, `os` row addresses): first fold, and folds of fewer vectors than rows",
     "base": "vectors of the base path enter the array (dense: of the whole reduction)",
-    "decision": "the last base sums leave the array and are compared with the thresholds",
+    "decision": "the last base sums leave the array and are compared with the thresholds; or a gate "
+    "network runs",
     "conditional": "needed vectors of the conditional path enter the array, averaged over column groups",
     "drain": "the last results leave the array; `os`: the drain chain is not free",
     "vector": "the vector unit works and nothing else does",

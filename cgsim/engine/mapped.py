@@ -29,9 +29,10 @@ Without it a layer would move many times the bytes to save a cycle."""
 
 @dataclass(frozen=True)
 class Calibration:
-    """Gates of one batch, uint64 [1, samples, N or 1, W], on which the tilings of a gated operation are tried.
+    """Gates of one batch, on which the tilings of a gated operation are tried.
 
-    `key` names them (a trace's checksum): equal keys mean equal gates.
+    `gates` uint64 [1, samples, N or 1, W]. `key` names them (a trace's checksum): equal keys mean equal
+    gates.
     """
 
     key: str

@@ -134,8 +134,10 @@ def run_pipeline(
 
 
 class Clocks(NamedTuple):
-    """Where the array is. int64 [lanes]: `now`; `free`, when the next load may begin; `ended`, the end of the
-    last stream. `decided` [tiles, lanes]: gates of the tile are known. `left` [tiles]: its last result has left.
+    """Where the array is, in cycles; all int64.
+
+    Per lane: `now`; `free`, when the next load may begin; `ended`, the end of the last stream. `decided`
+    [tiles, lanes]: the gates of the tile are known. `left` [tiles]: its last result has left.
     """
 
     now: np.ndarray

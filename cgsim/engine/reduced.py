@@ -1,4 +1,4 @@
-"""Layers of which a sample computes fewer channels: smaller layers on the same array, under the same tiling."""
+"""Layers of which a sample computes fewer channels: smaller layers on the same array."""
 
 from __future__ import annotations
 

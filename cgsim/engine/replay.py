@@ -9,7 +9,7 @@ from cgsim.engine.bits import count_all, filters_of, unite
 from cgsim.engine.dram import Dram
 from cgsim.engine.machine import IS, Machine, Workload
 from cgsim.engine.pipeline import METRICS, array_alone, run_pipeline
-from cgsim.engine.steps import program
+from cgsim.engine.steps import outline, program
 from cgsim.mapping.plan import Plan
 
 ARRAY_CYCLES, ON = METRICS, METRICS + 1
@@ -19,13 +19,15 @@ RESULTS = METRICS + 2
 
 @njit(cache=True)
 def replay_dense(plan: Plan, whole: Plan, work: Workload, machine: Machine, memory: Dram) -> np.ndarray:
-    """A layer without conditional path, for one batch: int64 [RESULTS]. `whole`: the plan of unlimited buffers."""
-    none = np.zeros((0, 0), np.uint64)
+    """A layer without conditional path, for one batch: int64 [RESULTS].
+
+    `whole`: the plan of unlimited buffers.
+    """
     out = np.zeros(RESULTS, np.int64)
-    steps = program(plan, work, machine, none, none, none)
+    steps = outline(plan, work, machine)
     out[:METRICS] = run_pipeline(steps, plan, work, machine, memory)
     if not one_tile(plan):
-        steps = program(whole, work, machine, none, none, none)
+        steps = outline(whole, work, machine)
     out[ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
     return out
 
@@ -47,15 +49,16 @@ def replay_gated(
     pixel. Slot s holds output channels [slot_first[s], slot_end[s]).
     """
     out = np.zeros((gates.shape[0], RESULTS), np.int64)
+    base, base_alone = outline(plan, work, machine), outline(whole, work, machine)
     for batch in range(gates.shape[0]):
         own = gates[batch]
         united = unite(own, slot_first, slot_end)
         filters = _filters(own, plan, work, machine)
-        steps = program(plan, work, machine, own, united, filters)
+        steps = program(base, plan, work, machine, own, united, filters)
         out[batch, :METRICS] = run_pipeline(steps, plan, work, machine, memory)
         if not one_tile(plan):
             filters = _filters(own, whole, work, machine)
-            steps = program(whole, work, machine, own, united, filters)
+            steps = program(base_alone, whole, work, machine, own, united, filters)
         out[batch, ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
         out[batch, ON] = count_all(own)
     return out
@@ -72,7 +75,7 @@ def replay_array(
 ) -> int:
     """Cycles of the array alone for one batch; `gates` uint64 [N or 1, W]."""
     united = unite(gates, slot_first, slot_end)
-    steps = program(whole, work, machine, gates, united, _filters(gates, whole, work, machine))
+    steps = program(outline(whole, work, machine), whole, work, machine, gates, united, _filters(gates, whole, work, machine))
     return array_alone(steps, whole, work, machine)
 
 

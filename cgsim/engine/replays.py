@@ -1,16 +1,17 @@
-"""The ways in which an operation is replayed, sample by sample: without gates, with gates, with fewer channels."""
+"""The ways in which an operation is replayed: without gates, with gates, with fewer channels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cgsim.engine.columns import TENSORS
 from cgsim.engine.dram import dram
+from cgsim.engine.gates import Gates
 from cgsim.engine.machine import machine
 from cgsim.engine.mapped import Calibration, Mapped, mapped
 from cgsim.engine.pipeline import CYCLES, METRICS
@@ -18,12 +19,23 @@ from cgsim.engine.reduced import Reduced, Shape, gate_network, shape_of
 from cgsim.engine.replay import ON, RESULTS
 from cgsim.engine.vector import run_vector
 from cgsim.hardware import Hardware
+from cgsim.mapping.channel_order import channel_order
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.vector import vector_tiles
 from cgsim.trace.macs import executed_macs
 
-if TYPE_CHECKING:
-    from cgsim.engine.run import Gates
+
+@dataclass(frozen=True)
+class Replayed:
+    """Gated execution of S samples.
+
+    `counts` int64 [S, RESULTS]; `macs` int64 [S], executed; `density` float [S], share of the gates that are
+    on (1 without gates).
+    """
+
+    counts: np.ndarray
+    macs: np.ndarray
+    density: np.ndarray
 
 
 def batches(count: int, batch: int) -> Iterator[slice]:
@@ -71,21 +83,16 @@ class Replay:
             self._counted[samples] = self.dense_batch(samples)
         return self._counted[samples]
 
-    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
-        """Gated execution of the samples with these indices: int64 [S, RESULTS]."""
-        return self.dense(len(samples), batch)
+    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
+        """Gated execution of the samples with these indices."""
+        return self._without_gates(self.dense(len(samples), batch))
 
-    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """MACs executed, int64 [S], from the gates that the replay found on, int64 [S]."""
-        return np.full(len(on), self.layer.dense_macs)
+    def _without_gates(self, counts: np.ndarray) -> Replayed:
+        return Replayed(counts, np.full(len(counts), self.layer.dense_macs), np.ones(len(counts)))
 
     def implied_macs(self, samples: np.ndarray) -> np.ndarray:
         """MACs that the gates imply, int64 [S], counted without the engine."""
-        return self.macs(samples, samples)
-
-    def density(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """Share of the gates that are on, float [S]."""
-        return np.ones(len(on))
+        return np.full(len(samples), self.layer.dense_macs)
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """Output activations that gated execution has to store, int64 [S]."""
@@ -112,22 +119,22 @@ class Ungated(Replay):
 
 
 class VectorLayer(Replay):
-    """A layer of the vector unit. Channels that are off in its result are neither read, nor computed or stored."""
+    """A layer of the vector unit. Channels that are off in its result are not read, computed or stored."""
 
     def dense_batch(self, samples: int) -> np.ndarray:
         """Tile by tile, sample by sample."""
         return self._counts(self.layer.out_channels, samples)
 
-    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """The channels that are on in any sample of a batch."""
         if not self._skips:
-            return self.dense(len(samples), batch)
+            return super().gated(samples, batch)
         on = self.trace.channels_on(self.layer.name, samples)
         found = []
         for part in batches(len(samples), batch):
             counts = self._counts(int(on[part].any(axis=0).sum()), part.stop - part.start)
             found.append(share_out(counts[None], part.stop - part.start))
-        return np.concatenate(found)
+        return self._without_gates(np.concatenate(found))
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """The channels that are on."""
@@ -171,21 +178,23 @@ class GateNetwork(VectorLayer):
     """A gate network as a layer of its own. Dense execution has none."""
 
     def dense_batch(self, samples: int) -> np.ndarray:
-        """Nothing."""
-        return np.zeros(RESULTS, np.int64)
+        """Nothing is computed."""
+        return self._counts(0, samples)
 
-    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """On the vector unit, if there is gate logic."""
         if not self.hardware.gate_unit.enabled:
-            return self.dense(len(samples), batch)
+            return self._without_gates(self.dense(len(samples), batch))
         sizes = [part.stop - part.start for part in batches(len(samples), batch)]
         parts = [share_out(gate_network(self.layer, self.hardware, n)[None], n) for n in sizes]
-        return np.concatenate(parts)
+        macs = np.full(len(samples), self.layer.gate_network_macs)
+        return Replayed(np.concatenate(parts), macs, np.ones(len(samples)))
 
-    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """Those of the gate network."""
-        enabled = self.hardware.gate_unit.enabled
-        return np.full(len(on), self.layer.gate_network_macs if enabled else 0)
+    def implied_macs(self, samples: np.ndarray) -> np.ndarray:
+        """As the trace counts them, if there is gate logic."""
+        if not self.hardware.gate_unit.enabled:
+            return super().implied_macs(samples)
+        return self.trace.gated_macs(self.layer.name)[samples]
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """Gates stay on chip."""
@@ -204,7 +213,7 @@ class Gated(Replay):
     def _gated(self) -> Mapped:
         return self._own
 
-    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """Batch by batch; whole ones in one call."""
         gates = self._gates(samples)
         whole = len(samples) // batch * batch
@@ -218,18 +227,14 @@ class Gated(Replay):
         shares = np.concatenate(parts)
         if batch > 1:
             shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))
-        return shares
-
-    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """Base path, conditional path where it is on, gate network."""
-        return executed_macs(self.layer, on)
+        on = shares[:, ON]
+        return Replayed(shares, executed_macs(self.layer, on), self._density(on))
 
     def implied_macs(self, samples: np.ndarray) -> np.ndarray:
         """As the trace counts them."""
         return self.trace.gated_macs(self.layer.name)[samples]
 
-    def density(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """Share of on gates."""
+    def _density(self, on: np.ndarray) -> np.ndarray:
         return np.asarray(on / np.prod(self.layer.gate_shape))
 
     def _gates(self, samples: np.ndarray) -> np.ndarray:
@@ -247,8 +252,6 @@ class Gated(Replay):
             return None
         learned = self.trace.gates(layer.name, np.arange(max(1, self.trace.n_samples // 2)))
         array = hardware.array
-        from cgsim.mapping.channel_order import channel_order
-
         return channel_order(layer, learned, array.cols, array.column_groups, hardware.gate_unit.group_sync)
 
     def _calibration(self) -> Calibration:
@@ -281,7 +284,7 @@ class Channels(Gated):
             operation, hardware, self._own, calibration if self._fixed else None, self._fixed
         )
 
-    def gated(self, samples: np.ndarray, batch: int) -> np.ndarray:
+    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """Batch by batch if the channels are fixed, otherwise sample by sample."""
         shapes = self._shapes(samples)
         gates = self._gates(samples) if self._finer else None
@@ -294,16 +297,20 @@ class Channels(Gated):
                 counts = counts + gate_network(self.layer, self.hardware, size)
             found.append(share_out(counts[None], size))
         shares = np.concatenate(found)
+        density = np.ones(len(samples))
         if gates is not None:
             shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))
-        return shares
+            density = self._density(shares[:, ON])
+        elif self.layer.gate != "none":
+            density = self.trace.channels_on(self.layer.name, samples).mean(axis=1)
+        return Replayed(shares, self._macs(shapes, shares[:, ON]), density)
 
-    def macs(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """Of the channels that are left."""
+    def _macs(self, shapes: list[Shape], on: np.ndarray) -> np.ndarray:
+        """MACs of the channels that are left, int64 [S]; `on` int64 [S]: finer gates that are on."""
         layer = self.layer
         taps = layer.kernel[0] * layer.kernel[1]
         found = []
-        for shape, gates_on in zip(self._shapes(samples), on.tolist(), strict=True):
+        for shape, gates_on in zip(shapes, on.tolist(), strict=True):
             outputs = layer.pixels * shape.outputs * shape.groups
             if layer.gate == "activation":
                 products = outputs * shape.base_channels + gates_on * (shape.inputs - shape.base_channels)
@@ -313,14 +320,6 @@ class Channels(Gated):
                 products = outputs * shape.inputs
             found.append(products * taps + layer.gate_network_macs)
         return np.array(found, np.int64)
-
-    def density(self, samples: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """Share of on gates; 1 for a layer without gates that reads fewer channels."""
-        if self._finer:
-            return super().density(samples, on)
-        if self.layer.gate == "none":
-            return np.ones(len(on))
-        return np.asarray(self.trace.channels_on(self.layer.name, samples).mean(axis=1))
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """The channels that are on."""

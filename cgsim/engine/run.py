@@ -4,51 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from cgsim.engine.checks import check_conservation
 from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
+from cgsim.engine.gates import Gates
 from cgsim.engine.pipeline import CYCLES, METRICS
-from cgsim.engine.replay import ARRAY_CYCLES, ON, RESULTS
-from cgsim.engine.replays import Channels, GateNetwork, Gated, Replay, Ungated, VectorLayer
+from cgsim.engine.replay import ARRAY_CYCLES, RESULTS
+from cgsim.engine.replays import (
+    Channels,
+    Gated,
+    GateNetwork,
+    Replay,
+    Ungated,
+    VectorLayer,
+)
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.capacity import require_fits
 from cgsim.mapping.operations import Operation, operations
-from cgsim.trace.network import Network
 
 PIECE = 64
 """Samples whose gates are read and replayed together."""
-
-
-class Gates(Protocol):
-    """What the engine reads of a trace (`cgsim.trace.Trace`)."""
-
-    @property
-    def network(self) -> Network:
-        """The network that was traced."""
-
-    @property
-    def n_samples(self) -> int:
-        """Samples of the trace."""
-
-    @property
-    def checksum(self) -> str:
-        """Differs where the gates differ."""
-
-    def gates(self, layer_name: str, samples: Any = None) -> np.ndarray:
-        """Packed gates, uint64 [S, N, W], [S, W] or [W]."""
-
-    def channels_on(self, layer_name: str, samples: Any = None) -> np.ndarray:
-        """Output channels that are on, bool [S, N]."""
-
-    def inputs_on(self, layer_name: str, samples: Any = None) -> np.ndarray | None:
-        """Input channels that are on, bool [S, Cin]; None if all always are."""
-
-    def gated_macs(self, layer_name: str) -> np.ndarray:
-        """Executed MACs per sample, int64 [n_samples]."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +52,9 @@ def run(
 ) -> Counts:
     """Replay `samples` (all by default) of `trace` on `hardware`, gated and dense.
 
-    Consecutive samples form batches of `mapping.batch` (the last may be smaller); what a batch takes is shared
-    out over its samples. Gated tilings are chosen on the first batch of the trace, whichever samples are
-    replayed. `progress` is called with the number of samples just finished. With `check`, conservation of
+    Consecutive samples form batches of `mapping.batch` (the last may be smaller); what a batch takes is
+    shared out over its samples. Gated tilings are chosen on the first batch of the trace, whichever samples
+    are replayed. `progress` is called with the number of samples just finished. With `check`, conservation of
     cycles, bytes and MACs is verified. Raises CgsimError for samples that the trace does not have, for
     gates that are not modelled, and for layers that do not fit the buffers.
     """
@@ -85,20 +64,24 @@ def run(
     batch = min(hardware.mapping.batch, len(chosen))
     replays = [_replay_of(trace, hardware, operation) for operation in todo]
     raw = {mode: np.zeros((len(chosen), len(todo), RESULTS), np.int64) for mode in MODES}
+    macs = np.zeros((len(chosen), len(todo)), np.int64)
+    density = np.zeros((len(chosen), len(todo)))
     piece = batch * max(1, PIECE // batch)
     for start in range(0, len(chosen), piece):
         own = chosen[start : start + piece]
         for index, replay in enumerate(replays):
             places = slice(start, start + len(own))
             raw["dense"][places, index] = replay.dense(len(own), batch)
-            raw["gated"][places, index] = replay.gated(own, batch)
+            gated = replay.gated(own, batch)
+            raw["gated"][places, index] = gated.counts
+            macs[places, index], density[places, index] = gated.macs, gated.density
         if progress is not None:
             progress(len(own))
     if hardware.array.pipelining == "scalesim":  # it counts its last cycle from 0
         for mode in MODES:
             raw[mode][..., ARRAY_CYCLES] -= raw[mode][..., ARRAY_CYCLES] > 0
 
-    columns = _columns(chosen, todo, raw, replays)
+    columns = _columns(chosen, todo, raw, macs, density)
     if check:
         implied = np.stack([replay.implied_macs(chosen) for replay in replays], axis=1).ravel()
         stored = np.stack([replay.stored(chosen) for replay in replays], axis=1).ravel()
@@ -134,13 +117,15 @@ def _replay_of(trace: Gates, hardware: Hardware, operation: Operation) -> Replay
 
 
 def _columns(
-    chosen: np.ndarray, todo: tuple[Operation, ...], raw: dict[str, np.ndarray], replays: Sequence[Replay]
+    chosen: np.ndarray,
+    todo: tuple[Operation, ...],
+    raw: dict[str, np.ndarray],
+    executed: np.ndarray,
+    density: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    on = raw["gated"][..., ON]
-    density = np.stack([replay.density(chosen, on[:, i]) for i, replay in enumerate(replays)], axis=1)
     macs = {
         "dense": np.tile(np.array([o.layer.dense_macs for o in todo]), (len(chosen), 1)),
-        "gated": np.stack([replay.macs(chosen, on[:, i]) for i, replay in enumerate(replays)], axis=1),
+        "gated": executed,
     }
     columns: dict[str, np.ndarray] = {
         "sample": np.repeat(chosen, len(todo)),

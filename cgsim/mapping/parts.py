@@ -1,4 +1,4 @@
-"""How the reduction of a layer is cut: which input channels a phase streams together, and for which outputs."""
+"""How the reduction of a layer is cut: which inputs a phase streams together, and for which outputs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from cgsim.trace.network import Layer
 
 FIRST, END, SKIP_FIRST, SKIP_END, LENGTH = range(5)
-"""Fields of a part: it is used by the output channels [FIRST, END) without [SKIP_FIRST, SKIP_END), and LENGTH is
-its share of the reduction."""
+"""Fields of a part: it is used by the output channels [FIRST, END) without [SKIP_FIRST, SKIP_END), and LENGTH
+is its share of the reduction."""
 
 
 def parts(layer: Layer, dataflow: str) -> tuple[np.ndarray, np.ndarray]:
     """Parts of the base and of the conditional phase, int64 [P, 5] each; empty where there is no such phase.
 
-    `ws`, `os`: each column reads its own inputs, so a phase has one part. `is`: an input channel lies in one row
-    for all filters that read it, so the inputs of a convolution group are cut where filters differ: a part
-    per base group, and one for the inputs that are in nobody's base.
+    `ws`, `os`: each column reads its own inputs, so a phase has one part. `is`: an input channel lies in one
+    row for all filters that read it, so the inputs of a convolution group are cut where filters differ: a
+    part per base group, and one for the inputs that are in nobody's base.
     """
     everyone = (0, layer.out_channels, 0, 0)
     base, late = layer.base_reduction, layer.conditional_reduction

@@ -17,12 +17,13 @@ class Plan(NamedTuple):
     """Tiles of one layer for a batch of samples. P pixel tiles, C channel tiles; all arrays int64.
 
     `pixels` [P, 2]: output pixels [first, end), raster order, those of the batch's samples one after the
-    other. `samples` [P]: samples of the tile. `patch` [P, 4]: input rows [first, end) and columns [first, end)
-    that they read, of each sample. Where columns hold pixels (`is`): `slot_of` [batch x M]: the slot of each
-    pixel, counted through all tiles; `first_slot` [P + 1]: the first slot of each tile. `folds` [C, 2]: column folds of channels. `channels` [C, 2]: output channels.
-    `inputs` [C, 2]: input channels read with the tile's base phase, and those that only its
-    conditional phase reads. Where activations stay for all channel tiles of a pixel tile, a channel
-    tile lists what no earlier one has read.
+    other. `samples` [P]: samples of the tile. `patch` [P, 4]: input rows [first, end) and columns
+    [first, end) that they read, of each sample. Where columns hold pixels (`is`): `slot_of` [batch x M]: the
+    slot of each pixel, counted through all tiles; `first_slot` [P + 1]: the first slot of each tile.
+
+    `folds` [C, 2]: column folds of channels. `channels` [C, 2]: output channels. `inputs` [C, 2]: input
+    channels read with the tile's base phase, and those that only its conditional phase reads. Where
+    activations stay for all channel tiles of a pixel tile, a channel tile lists what no earlier one has read.
     """
 
     pixels: np.ndarray
@@ -81,10 +82,10 @@ def plan(layer: Layer, layout: Slots, tiling: Tiling, batch: int = 1, pixel_orde
 
 
 def pixel_places(rows: int, columns: int, width: int, pixel_order: str) -> np.ndarray:
-    """Place of each pixel of `rows` x `columns`, in raster order, when columns are filled: int64 [rows x columns].
+    """Place of each pixel of `rows` x `columns` when the array's columns are filled: int64 [rows x columns].
 
-    `block`: bands of h rows walked column by column, h the largest divisor of `width` with h * h <= width, so
-    that `width` neighbours in the order are a compact block.
+    The pixels are listed in raster order. `block`: bands of h rows walked column by column, h the largest
+    divisor of `width` with h * h <= width, so that `width` neighbours in the order are a compact block.
     """
     height = max(h for h in range(1, width + 1) if width % h == 0 and h * h <= width)
     if pixel_order == "raster":

@@ -24,8 +24,8 @@ NEAR = 1.05
 class Tiling:
     """How one layer is cut for the buffers.
 
-    A tile is `tile_rows` x `tile_columns` output pixels of `tile_samples` samples (more than one only where it
-    covers the whole plane) times the channels of `tile_folds` column folds of output channels.
+    A tile is `tile_rows` x `tile_columns` output pixels of `tile_samples` samples (more than one only where
+    it covers the whole plane) times the channels of `tile_folds` column folds of output channels.
 
     loop_order
         `weights_outer`: the weights of a channel tile stay while all pixel tiles pass; activations are
@@ -227,7 +227,6 @@ def _estimate(
 ) -> tuple[float, int]:
     """(cycles, bytes), roughly: array and DRAM overlap, the first load and the last store do not."""
     rows = hardware.array.rows
-    pixels = tiling.tile_pixels
     pixel_tiles = tiling.pixel_tiles(layer, hardware.mapping.batch)
     channel_tiles = ceil(layout.column_folds / tiling.tile_folds)
     needed = 1 - (1 - density) ** layout.width
@@ -244,10 +243,10 @@ def _estimate(
         array += pixel_tiles * channel_tiles * (skew + hardware.gate_unit.compare_latency)
 
     patch = patch_size(layer, tiling.tile_rows, tiling.tile_columns) * tiling.tile_samples
-    patch *= layer.activation_bits / 8
+    patch_bytes = patch * layer.activation_bits / 8
     weights = layer.out_channels * layer.reduction * layer.weight_bits / 8
     outputs = layer.out_channels * layer.pixels * hardware.mapping.batch * layer.activation_bits / 8
-    activations = patch * layer.in_shape[0] * pixel_tiles
+    activations = patch_bytes * layer.in_shape[0] * pixel_tiles
     if tiling.loop_order == "weights_outer":
         activations *= channel_tiles / max(1, min(layer.groups, channel_tiles))
     elif tiling.loop_order == "activations_outer":
@@ -257,7 +256,7 @@ def _estimate(
     tiles = pixel_tiles * channel_tiles
     chunks = sum(ceil(phase.row_folds / tiling.chunk_folds) for phase in phases)
     fills = tiles if tiling.loop_order == "activations_outer" else channel_tiles
-    first = (patch * layer.in_shape[0] + weights / fills / chunks) / rate
+    first = (patch_bytes * layer.in_shape[0] + weights / fills / chunks) / rate
     exposed = first + outputs / tiles / rate + hardware.dram.latency_cycles
     if gated and hardware.dma.conditional_fetch == "on_demand" and not tiling.interleaved:
         late = weights * layer.conditional_reduction / layer.reduction  # fetched while the array waits
@@ -270,7 +269,7 @@ def _estimate(
 def _folds(
     layer: Layer, layout: Slots, hardware: Hardware, tiling: Tiling, phase: _Phase, share: float
 ) -> tuple[float, float]:
-    """(folds of a phase for a pixel tile and all channels, vectors of a fold), `share` of the vectors needed."""
+    """(folds of a phase for a pixel tile and all channels, vectors of a fold); `share` of them are needed."""
     pixels = tiling.tile_pixels
     if hardware.array.dataflow == "ws":
         return layout.column_folds * phase.row_folds, pixels * share

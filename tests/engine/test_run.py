@@ -12,7 +12,6 @@ from cgsim.engine.run import run
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.trace import Metadata, Network, Sample, Trace, TraceWriter, load_trace, tiny_network
-from cgsim.trace.network import Layer
 from tests.engine.machines import hardware
 
 
