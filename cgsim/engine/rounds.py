@@ -223,6 +223,7 @@ def _late_filters(
             if using == 0:
                 continue
             found.rounds[position, PRESENT], found.rounds[position, PART] = present, part
+            low, stop, again, high = _using(parts[part], first, end)
             for group in range(present):
                 own = found.folds[position, group]
                 own[LOAD] = machine.rows
@@ -230,22 +231,25 @@ def _late_filters(
                     own[NEEDED] = own[STREAM] = using
                     continue
                 row = filters[plan.first_slot[at_pixels] + fold * groups + group]
-                _gather(row, parts[part], first, end, candidates)
+                if work.scanner.window >= using:  # all found in one window
+                    own[NEEDED] = count_range(row, low, stop) + count_range(row, again, high)
+                    own[STREAM] = own[NEEDED] + (work.scanner.window_cycles - 1 if own[NEEDED] else 0)
+                    continue
+                candidates[:] = 0
+                append_bits(candidates, 0, row, low, stop)
+                append_bits(candidates, stop - low, row, again, high)
                 own[STREAM], own[NEEDED] = stream_cycles(candidates, 0, using, work.scanner)
             position += 1
     return Rounds(found.folds[:position], found.rounds[:position], filters, 0, 0)
 
 
-@njit(cache=True)
-def _gather(row: np.ndarray, part: np.ndarray, first: int, end: int, candidates: np.ndarray) -> None:
-    """The bits of the channels of [first, end) that use a part, one after the other."""
+@njit(cache=True, inline="always")
+def _using(part: np.ndarray, first: int, end: int) -> tuple[int, int, int, int]:
+    """The channels of [first, end) that use a part, as two ranges."""
     low, high = max(first, part[FIRST]), min(end, part[END])
-    stop = again = high
     if part[SKIP_END] > part[SKIP_FIRST]:
-        stop, again = min(high, max(low, part[SKIP_FIRST])), min(high, max(low, part[SKIP_END]))
-    candidates[:] = 0
-    append_bits(candidates, 0, row, low, stop)
-    append_bits(candidates, stop - low, row, again, high)
+        return low, min(high, max(low, part[SKIP_FIRST])), min(high, max(low, part[SKIP_END])), high
+    return low, high, high, high
 
 
 class Slices(NamedTuple):
@@ -305,6 +309,9 @@ def take(
 @njit(cache=True)
 def count_wanted(slices: Slices, parts: np.ndarray, channels: np.ndarray, wanted: np.ndarray) -> None:
     """Count the `wanted` channels (bool [N]) of a tile that use each part."""
+    if len(parts) == 1 and parts[0, FIRST] == 0 and parts[0, END] >= channels[1]:  # all use it
+        slices.wanted[0] = np.count_nonzero(wanted)
+        return
     for part in range(len(parts)):
         using = 0
         for channel in range(max(channels[0], parts[part, FIRST]), min(channels[1], parts[part, END])):

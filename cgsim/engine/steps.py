@@ -66,18 +66,10 @@ def chunks(phase: np.ndarray, slices: Slices, at_channels: int, plan: Plan, rows
 
 
 @njit(cache=True)
-def program(
-    plan: Plan,
-    work: Workload,
-    machine: Machine,
-    gates: np.ndarray,
-    united: np.ndarray,
-    filters: np.ndarray,
-) -> np.ndarray:
-    """Steps of one layer for one batch, int64 [steps, RUN + lanes * RUN_FIELDS].
+def outline(plan: Plan, work: Workload, machine: Machine) -> np.ndarray:
+    """Steps of one layer for one batch, int64 [steps, RUN + lanes * RUN_FIELDS], as far as no gate matters.
 
-    `gates` uint64 [N or 1, W] of all the batch's pixels (one row where all channels share a gate). `united` uint64 [slots, W]: pixels that a slot needs. `filters` uint64 [slots of pixels, N / 64]:
-    channels that a slot of pixels needs (`is` only). Layers without conditional path read none of them.
+    Those of the base path are complete; those of the conditional path wait for `program`.
     """
     pixel_tiles, channel_tiles = plan.pixels.shape[0], plan.folds.shape[0]
     base_slices, late_slices = slices_of(work.base_parts), slices_of(work.late_parts)
@@ -87,9 +79,6 @@ def program(
         count += chunks(work.late_parts, late_slices, tile, plan, machine.rows)
     steps = np.zeros((count * pixel_tiles, RUN + lanes_of(work, machine) * RUN_FIELDS), np.int64)
     row = 0
-    here = np.zeros(plan.channels[-1, 1], np.bool_)  # channels whose conditional weights are in the buffer
-    samples = plan.pixels[-1, 1] // work.pixels
-    loaded = np.zeros((samples, work.in_height, work.in_width), np.bool_)  # whose conditional inputs are
     gated = len(work.late_parts) > 0
     tiles = pixel_tiles * channel_tiles
     for turn in range(tiles + 1):
@@ -97,9 +86,45 @@ def program(
             row = _base_steps(steps, row, turn, not gated, plan, work, machine, base_slices)
         late = turn - 1 if plan.interleaved else turn
         if gated and 0 <= late < tiles:
-            row = _late_steps(
-                steps, row, late, plan, work, machine, late_slices, gates, united, filters, here, loaded
-            )
+            at_pixels, at_channels = tile_at(late, plan)
+            end = row + chunks(work.late_parts, late_slices, at_channels, plan, machine.rows)
+            steps[row:end, TILE] = late
+            steps[row:end, CONDITIONAL] = 1
+            _finish(steps[end - 1], at_pixels, plan.channels[at_channels], plan, work)
+            row = end
+    return steps
+
+
+@njit(cache=True)
+def program(
+    base: np.ndarray,
+    plan: Plan,
+    work: Workload,
+    machine: Machine,
+    gates: np.ndarray,
+    united: np.ndarray,
+    filters: np.ndarray,
+) -> np.ndarray:
+    """The steps of `outline`, `base`, completed with what the gates of a batch ask for.
+
+    `gates` uint64 [N or 1, W] of all the batch's pixels (one row where all channels share a gate). `united`
+    uint64 [slots, W]: pixels that a slot needs. `filters` uint64 [slots of pixels, N / 64]: channels that a
+    slot of pixels needs (`is` only).
+    """
+    steps = base.copy()
+    here = np.zeros(plan.channels[-1, 1], np.bool_)  # channels whose conditional weights are in the buffer
+    tracked = machine.on_demand == 1 and plan.inputs[:, 1].max() > 0
+    samples = plan.pixels[-1, 1] // work.pixels if tracked else 0
+    loaded = np.zeros((samples, work.in_height, work.in_width), np.bool_)  # whose conditional inputs are
+    slices = slices_of(work.late_parts)
+    row = 0
+    while row < len(steps):
+        end = row + 1
+        if steps[row, CONDITIONAL]:
+            while end < len(steps) and steps[end, CONDITIONAL] and steps[end, TILE] == steps[row, TILE]:
+                end += 1
+            _late_steps(steps[row:end], plan, work, machine, slices, gates, united, filters, here, loaded)
+        row = end
     return steps
 
 
@@ -148,8 +173,6 @@ def _base_steps(
 @njit(cache=True)
 def _late_steps(
     steps: np.ndarray,
-    row: int,
-    tile: int,
     plan: Plan,
     work: Workload,
     machine: Machine,
@@ -159,40 +182,37 @@ def _late_steps(
     filters: np.ndarray,
     here: np.ndarray,
     loaded: np.ndarray,
-) -> int:
-    at_pixels, at_channels = tile_at(tile, plan)
-    channels = plan.channels[at_channels]
-    first_slot = plan.folds[at_channels, 0] * work.column_groups
-    end_slot = min(plan.folds[at_channels, 1] * work.column_groups, united.shape[0])
-
+) -> None:
+    """Complete the conditional steps of a tile."""
+    at_pixels, at_channels = tile_at(steps[0, TILE], plan)
+    channels, pixels = plan.channels[at_channels], plan.pixels[at_pixels]
     kept = plan.loop_order != 1  # fetched weights stay for the pixel tiles that follow
-    wanted = _wanted_channels(channels, gates, plan.pixels[at_pixels], here, kept, machine.on_demand == 1)
+    wanted = _wanted_channels(channels, gates, pixels, here, kept, machine.on_demand == 1)
     count_wanted(slices, work.late_parts, channels, wanted)
     if plan.loop_order == 0 or at_channels == 0:
         loaded[:] = False
     late_pixels = 0
     if plan.inputs[at_channels, 1] > 0:
         if machine.on_demand:
-            late_pixels = _fetch_pixels(united[first_slot:end_slot], plan.pixels[at_pixels], work, loaded)
+            first_slot = plan.folds[at_channels, 0] * work.column_groups
+            end_slot = min(plan.folds[at_channels, 1] * work.column_groups, united.shape[0])
+            late_pixels = _fetch_pixels(united[first_slot:end_slot], pixels, work, loaded)
         elif plan.loop_order == 0 or at_channels == 0:
             late_pixels = _patch_area(at_pixels, plan)
+    steps[0, ACTIVATION_BYTES] = size_in_bytes(
+        late_pixels * plan.inputs[at_channels, 1], work.activation_bits
+    )
     rounds = late_rounds(at_pixels, at_channels, plan, work, machine, united, filters)
-    count = chunks(work.late_parts, slices, at_channels, plan, machine.rows)
-    for chunk in range(count):
-        step = steps[row]
-        first, end = _row_folds(chunk, count, plan)
-        step[TILE] = tile
-        step[CONDITIONAL] = 1
+    reduction = 0
+    for chunk in range(len(steps)):
+        first, end = _row_folds(chunk, len(steps), plan)
+        before = reduction
         _, reduction = take(slices, work.late_parts, channels, machine.rows, first, end)
-        step[WEIGHT_BYTES] = size_in_bytes(weights_of(slices), work.weight_bits)
-        if chunk == 0:
-            values = late_pixels * plan.inputs[at_channels, 1]
-            step[ACTIVATION_BYTES] = size_in_bytes(values, work.activation_bits)
-        _run(step, rounds, slices, reduction, work, machine)
-        if chunk == count - 1:
-            _finish(step, at_pixels, channels, plan, work)
-        row += 1
-    return row
+        steps[chunk, WEIGHT_BYTES] = size_in_bytes(weights_of(slices), work.weight_bits)
+        if reduction == before and len(work.late_parts) == 1:
+            steps[chunk, RUN:] = steps[chunk - 1, RUN:]  # as long as the chunk before
+        else:
+            _run(steps[chunk], rounds, slices, reduction, work, machine)
 
 
 @njit(cache=True, inline="always")
