@@ -1,10 +1,13 @@
 """Speed of cgsim on this machine: one command, one table.
 
-    python benchmarks/bench.py [--hardware asic-28nm] [--repeat 7]
+    python benchmarks/bench.py [--hardware asic-28nm] [--repeat 7] [--settings]
 
-Replay is measured on one core with warm kernels, each figure the median of its repeats. A plain read of
-the same gate bytes (their sum, as 64-bit words) stands beside it: no replay can be faster. Mapping and the
-start of the command are reported apart, as they do not grow with the number of images.
+Replay is measured on one core with warm kernels, each figure the median of its repeats, in CPU seconds so that
+other work on the machine disturbs it less. `images/s` is the whole replay, reading and unpacking the trace
+included; `kernels` the kernels alone, their gates in memory. A plain read of the same gate bytes (their
+sum, as 64-bit words) stands beside it: no replay can be faster. Mapping and the start of the command are
+reported apart, as they do not grow with the number of images. `--settings` measures the ResNet-18 trace for
+every dataflow and several numbers of column groups, and settings of the gate unit.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ import numpy as np
 
 import cgsim
 from cgsim.engine.mapped import mapped
+from cgsim.engine.replays import Gated
 from cgsim.engine.run import run
 from cgsim.mapping import tiling
+from cgsim.mapping.operations import operations
 from cgsim.trace import Trace
 
 TRACES = Path(__file__).parent.parent / "traces"
@@ -31,24 +36,59 @@ IMAGES = 64
 """Images replayed per measurement; a trace with fewer is gone through several times."""
 
 
-def median(action: Callable[[], object], repeat: int) -> float:
+def median(
+    action: Callable[[], object], repeat: int, clock: Callable[[], float] = time.process_time
+) -> float:
     """Median seconds of `repeat` calls, after one that is not counted."""
     action()
     times = []
     for _ in range(repeat):
-        start = time.perf_counter()
+        start = clock()
         action()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times)
 
 
-def replay(trace: Trace, hardware: cgsim.Hardware, repeat: int) -> tuple[float, float, float]:
-    """(images per second gated and dense, gate bytes per second, bytes per second of a plain read)."""
-    samples = [index % trace.n_samples for index in range(max(IMAGES, trace.n_samples))]
+def replay(trace: Trace, hardware: cgsim.Hardware, repeat: int) -> tuple[float, float, float, float]:
+    """(images per second of the whole replay, of its kernels, gate bytes per second of these, of a plain read)."""
+    samples = np.arange(max(IMAGES, trace.n_samples)) % trace.n_samples
     seconds = median(lambda: run(trace, hardware, samples), repeat)
+    kernels = median(kernel_calls(trace, hardware, samples), repeat)
     words = np.concatenate([trace.gates(layer.name, samples).ravel() for layer in trace.gated_layers])
     read = median(words.sum, repeat)
-    return len(samples) / seconds, words.nbytes / seconds, words.nbytes / read
+    return len(samples) / seconds, len(samples) / kernels, words.nbytes / kernels, words.nbytes / read
+
+
+def kernel_calls(trace: Trace, hardware: cgsim.Hardware, samples: np.ndarray) -> Callable[[], object]:
+    """A call of the kernels of every gated layer on gates in memory."""
+    calls = []
+    batch = hardware.mapping.batch
+    for operation in operations(trace.network):
+        if operation.layer.gate != "activation":
+            continue
+        way = Gated(trace, hardware, operation)
+        gates = way.packed(samples)
+        calls.append((way.mapped, gates.reshape(-1, batch, *gates.shape[1:])))
+    return lambda: [own.gated(gates) for own, gates in calls]
+
+
+def settings(trace: Trace, hardware: cgsim.Hardware, repeat: int) -> None:
+    """The ResNet-18 trace by dataflow and column groups, and settings of the gate unit that cost time."""
+    cols = hardware.array.cols
+    rows = [
+        {"array.dataflow": dataflow, "array.column_groups": groups}
+        for dataflow in ("ws", "is", "os")
+        for groups in sorted({1, cols // 8, cols // 4, cols})
+    ]
+    rows += [{"gate_unit.group_sync": sync} for sync in ("fold", "layer")]
+    rows += [{"gate_unit.scan_bits_per_cycle": 1}, {"mapping.batch": 8}]
+    rows += [{"array.dataflow": "is", "mapping.pixel_order": "block"}]
+    rows += [{"gate_unit.activation_banks": 8, "gate_unit.group_sync": "fold"}]
+    print(f"\n{'setting':58}{'images/s':>10}{'kernels':>10}{'gate MB/s':>11}")
+    for changes in rows:
+        images, kernels, gates, _ = replay(trace, hardware.override(changes), repeat)
+        name = ", ".join(f"{key.partition('.')[2]} {value}" for key, value in changes.items())
+        print(f"{name:58}{images:10.0f}{kernels:10.0f}{gates / 1e6:11.1f}", flush=True)
 
 
 def map_all(trace: Trace, hardware: cgsim.Hardware) -> None:
@@ -63,26 +103,35 @@ def start(trace: Path, hardware: str, repeat: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cgsim", "simulate", str(trace), "--hardware", hardware]
         command += ["-o", folder]
-        return median(lambda: subprocess.run(command, check=True, capture_output=True), repeat)
+        return median(
+            lambda: subprocess.run(command, check=True, capture_output=True), repeat, time.perf_counter
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of cgsim on this machine")
     parser.add_argument("--hardware", default="asic-28nm", help="accelerator (default asic-28nm)")
     parser.add_argument("--repeat", type=int, default=7, help="measurements per figure (default 7)")
+    parser.add_argument("--settings", action="store_true", help="dataflows, groups and gate unit, too")
     arguments = parser.parse_args()
     hardware = cgsim.load_hardware(arguments.hardware)
 
     print(f"hardware {hardware.name}; medians of {arguments.repeat}; one core, kernels warm\n")
-    heads = f"{'trace':20}{'images/s':>10}{'gate MB/s':>11}{'read MB/s':>11}{'mapping s':>11}{'start s':>9}"
+    heads = f"{'trace':22}{'images/s':>10}{'kernels':>9}{'gate MB/s':>11}{'read MB/s':>11}"
+    heads += f"{'mapping s':>11}{'start s':>9}"
     print(heads)
     for path in sorted(TRACES.glob("*.trace.parquet")):
         trace = cgsim.load_trace(path)
-        images, gates, read = replay(trace, hardware, arguments.repeat)
+        images, kernels, gates, read = replay(trace, hardware, arguments.repeat)
         mapping = median(lambda trace=trace: map_all(trace, hardware), arguments.repeat)
         seconds = start(path, arguments.hardware, min(arguments.repeat, 5))
         name = path.name.removesuffix(".trace.parquet")
-        print(f"{name:20}{images:10.0f}{gates / 1e6:11.1f}{read / 1e6:11.0f}{mapping:11.2f}{seconds:9.2f}")
+        print(
+            f"{name:22}{images:10.0f}{kernels:9.0f}{gates / 1e6:11.1f}{read / 1e6:11.0f}"
+            f"{mapping:11.2f}{seconds:9.2f}"
+        )
+    if arguments.settings:
+        settings(cgsim.load_trace(TRACES / "resnet18-synthetic.trace.parquet"), hardware, arguments.repeat)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class Replay:
         """The tilings of both modes, for the report."""
         return [
             {"layer": self.layer.name, "mode": mode, **own.describe()}
-            for mode, own in (("dense", self._dense), ("gated", self._gated))
+            for mode, own in (("dense", self._dense), ("gated", self.mapped))
         ]
 
     @cached_property
@@ -110,7 +110,7 @@ class Replay:
         return mapped(self.operation.ungated(), self.hardware, 1)
 
     @property
-    def _gated(self) -> Mapped:
+    def mapped(self) -> Mapped:
         return self._dense
 
 
@@ -210,12 +210,12 @@ class Gated(Replay):
         self._own = mapped(operation, hardware, hardware.array.column_groups, self._calibration())
 
     @property
-    def _gated(self) -> Mapped:
+    def mapped(self) -> Mapped:
         return self._own
 
     def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """Batch by batch; whole ones in one call."""
-        gates = self._gates(samples)
+        gates = self.packed(samples)
         whole = len(samples) // batch * batch
         parts = []
         for own, size in ((gates[:whole], batch), (gates[whole:], len(samples) - whole)):
@@ -237,7 +237,7 @@ class Gated(Replay):
     def _density(self, on: np.ndarray) -> np.ndarray:
         return np.asarray(on / np.prod(self.layer.gate_shape))
 
-    def _gates(self, samples: np.ndarray) -> np.ndarray:
+    def packed(self, samples: np.ndarray) -> np.ndarray:
         """Gates as uint64 [S, N or 1, W], channels in the order in which they fill the columns."""
         gates = self.trace.gates(self.layer.name, samples)
         gates = gates.reshape(gates.shape[0], -1, gates.shape[-1])
@@ -255,7 +255,7 @@ class Gated(Replay):
         return channel_order(layer, learned, array.cols, array.column_groups, hardware.gate_unit.group_sync)
 
     def _calibration(self) -> Calibration:
-        gates = self._gates(np.arange(min(self.hardware.mapping.batch, self.trace.n_samples)))[None]
+        gates = self.packed(np.arange(min(self.hardware.mapping.batch, self.trace.n_samples)))[None]
         on = int(np.bitwise_count(gates).sum())
         density = on / (gates[0, :, :, 0].size * self.layer.pixels)
         return Calibration(f"{self.trace.checksum} {self.layer.name}", gates, density)
@@ -287,7 +287,7 @@ class Channels(Gated):
     def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """Batch by batch if the channels are fixed, otherwise sample by sample."""
         shapes = self._shapes(samples)
-        gates = self._gates(samples) if self._finer else None
+        gates = self.packed(samples) if self._finer else None
         found = []
         for part in batches(len(samples), batch if self._fixed else 1):
             size = part.stop - part.start
