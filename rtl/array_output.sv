@@ -55,7 +55,6 @@ module array_output #(
   sum_t leaving[COLS][COLS];
   operand_t from_left[GROUPS*ROWS];
   operand_t from_top[COLS];
-  sum_t exits[COLS];
 
   function automatic int ago(int now, int age, int size);
     return now >= age ? now - age : now + size - age;
@@ -75,24 +74,33 @@ module array_output #(
     end
   end
 
+  // The last column of an undivided array has no exit register: its sums leave as they are made.
   // At most one row of a column finishes in a cycle, so a bus per column is enough for `direct`.
+  sum_t corner;
+  if (GROUPS == 1) begin : g_corner
+    always_comb begin
+      corner = chain[ROWS*COLS-1];
+      if (direct) begin
+        for (int r = 0; r < ROWS; r++) begin
+          if (is_last[0][r+WIDTH-1]) begin
+            corner = multiply_add(
+                is_first[0][r+WIDTH-1] ? '0 : total[r*COLS+COLS-1],
+                COLS == 1 ? from_left[r] : right[COLS==1?0 : r*COLS+COLS-2],
+                r == 0 ? (COLS == 1 ? weights[0] : steps[ago(column_now, COLS-1, WIDTH)][COLS-1])
+                    : down[r==0?0 : (r-1)*COLS+COLS-1]
+            );
+          end
+        end
+      end
+    end
+  end else begin : g_no_corner
+    assign corner = '0;
+  end
+
   always_comb begin
     for (int g = 0; g < GROUPS; g++) begin
       for (int c = 0; c < WIDTH; c++) begin
-        automatic int column = g * WIDTH + c;
-        exits[column] = chain[(ROWS-1)*COLS+column];
-        if (direct) begin
-          for (int r = 0; r < ROWS; r++) begin
-            if (is_last[g][r+c]) begin
-              exits[column] = multiply_add(
-                  is_first[g][r+c] ? '0 : total[r*COLS+column],
-                  c == 0 ? from_left[g*ROWS+r] : right[r*COLS+column-1],
-                  r == 0 ? from_top[column] : down[(r-1)*COLS+column]
-              );
-            end
-          end
-        end
-        sums[column] = c == COLS - 1 ? exits[column] : leaving[ago(exit_now, COLS-1-c, COLS)][column];
+        sums[g*WIDTH+c] = c == COLS - 1 ? corner : leaving[ago(exit_now, COLS-1-c, COLS)][g*WIDTH+c];
       end
     end
   end
@@ -103,9 +111,11 @@ module array_output #(
     sum_t next_total[ROWS*COLS];
     sum_t next_chain[ROWS*COLS];
     logic [ROWS-1:0] next_moves[COLS];
+    sum_t exits[COLS];
     next_total = total;
     next_chain = chain;
     for (int c = 0; c < COLS; c++) begin
+      exits[c] = chain[(ROWS-1)*COLS+c];
       // Where nothing moves, the chain keeps its sum until the column's last row has finished.
       next_moves[c] = ROWS'({moves[c], 1'b0});
       for (int r = ROWS - 1; r > 0; r--) begin
@@ -123,6 +133,7 @@ module array_output #(
           end
           if (is_last[g][r+c]) begin
             next_chain[at] = next_total[at];
+            if (direct) exits[g*WIDTH+c] = next_total[at];
             if (r == ROWS - 1) next_moves[g*WIDTH+c] = '1;
           end
         end

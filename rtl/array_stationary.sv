@@ -57,7 +57,6 @@ module array_stationary #(
   endfunction
 
   operand_t entering[GROUPS*ROWS];
-  sum_t bottom[COLS];
 
   always_comb begin
     for (int g = 0; g < GROUPS; g++) begin
@@ -68,18 +67,23 @@ module array_stationary #(
     end
   end
 
+  // The last column of an undivided array has no exit register: its last PE's sum leaves as it is made.
+  localparam int LAST = ROWS * COLS - 1;
+  sum_t corner;
+  if (GROUPS == 1) begin : g_corner
+    assign corner = multiply_add(
+        ROWS == 1 ? '0 : partial[ROWS==1?0 : LAST-COLS],
+        COLS == 1 ? entering[ROWS-1] : passing[COLS==1?0 : LAST-1],
+        token[0][DIAGONALS-1] ? shadow[LAST] : held[LAST]
+    );
+  end else begin : g_no_corner
+    assign corner = '0;
+  end
+
   always_comb begin
     for (int g = 0; g < GROUPS; g++) begin
       for (int c = 0; c < WIDTH; c++) begin
-        automatic int at = (ROWS - 1) * COLS + g * WIDTH + c;
-        bottom[g*WIDTH+c] = multiply_add(
-            ROWS == 1 ? '0 : partial[at-(ROWS==1?0 : COLS)],
-            c == 0 ? entering[g*ROWS+ROWS-1] : passing[at-1],
-            token[g][ROWS-1+c] ? shadow[at] : held[at]
-        );
-      end
-      for (int c = 0; c < WIDTH; c++) begin
-        sums[g*WIDTH+c] = c == COLS - 1 ? bottom[c] : leaving[ago(exit_now, COLS-1-c, COLS)][g*WIDTH+c];
+        sums[g*WIDTH+c] = c == COLS - 1 ? corner : leaving[ago(exit_now, COLS-1-c, COLS)][g*WIDTH+c];
       end
     end
   end
@@ -89,6 +93,7 @@ module array_stationary #(
     operand_t next_held[ROWS*COLS];
     operand_t next_shadow[ROWS*COLS];
     sum_t next_partial[ROWS*COLS];
+    sum_t bottom[COLS];
     next_shadow = shadow;
     for (int r = 0; r < ROWS; r++) begin
       for (int g = 0; g < GROUPS; g++) begin
@@ -118,6 +123,7 @@ module array_stationary #(
     written[column_now] <= stationary;
     write[column_now] <= load;
     write_row[column_now] <= load_row;
+    for (int c = 0; c < COLS; c++) bottom[c] = next_partial[(ROWS-1)*COLS+c];
     leaving[exit_now] <= bottom;
     row_now <= row_now == ROWS - 1 ? 0 : row_now + 1;
     column_now <= column_now == WIDTH - 1 ? 0 : column_now + 1;

@@ -92,20 +92,19 @@ class Machine {
     job_ = &job;
     sums_.assign(job.results * COLS, 0);
     gates_.assign(job.results * COLS, 0);
-    top_.run = 0;
-    top_.reset = 1;
+    top_.run_in = 0;
+    top_.reset_in = 1;
     clock();
-    top_.reset = 0;
+    top_.reset_in = 0;
     for (std::size_t i = 0; i < job.writes.size(); i += 3) {
-      top_.host[0] = job.writes[i + 2];
-      top_.host[1] = job.writes[i + 1];
-      top_.host[2] = job.writes[i] | 8;
+      top_.host_in[0] = job.writes[i + 2];
+      top_.host_in[1] = job.writes[i + 1];
+      top_.host_in[2] = job.writes[i] | 8;
       clock();
     }
-    top_.host[2] = 0;
+    top_.host_in[2] = 0;
+    top_.run_in = 1;
     clock();
-    top_.run = 1;
-    top_.eval();
     uint32_t idle = 0;
     while (!top_.finished) {
       supply();

@@ -1,8 +1,8 @@
 // A systolic array in column groups with its gate unit: runs the base and the conditional phase of a layer.
 //
-// The host writes the registers and tables of a layer while `run` is low, and raises `run`; cycle 0 is the first
-// cycle of `run`. The machine then asks for operands, which are to be there in the same cycle, hands out
-// results, and says when it has finished. `reset` for a cycle before the next layer.
+// The host writes the registers and tables of a layer while `run_in` is low, and raises it; cycle 0 is the
+// cycle after that. The machine then asks for operands, which are to be there in the same cycle, hands out
+// results, and says when it has finished. `reset_in` for a cycle before the next layer.
 module gated_array
   import cgsim_pkg::*;
 #(
@@ -21,9 +21,9 @@ module gated_array
     parameter int THRESHOLDS = 1024  // thresholds per column
 ) (
     input logic clk,
-    input logic reset,
-    input logic run,
-    input host_t host,
+    input logic reset_in,
+    input logic run_in,
+    input host_t host_in,
     // Stationary operands: a row of column fold `load_fold`, row fold `load_entry`.
     output logic [GROUPS-1:0] load,
     output logic [GROUPS-1:0] load_conditional,
@@ -53,6 +53,14 @@ module gated_array
     output logic [5:0] seen
 );
   localparam int WIDTH = COLS / GROUPS;
+
+  logic reset, run;
+  host_t host;
+  always_ff @(posedge clk) begin
+    reset <= reset_in;
+    run <= run_in;
+    host <= host_in;
+  end
 
   config_t cfg;
   always_ff @(posedge clk) begin
