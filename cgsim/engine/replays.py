@@ -84,15 +84,31 @@ class Replay:
         return self._counted[samples]
 
     def gated(self, samples: np.ndarray, batch: int) -> Replayed:
-        """Gated execution of the samples with these indices."""
+        """Gated execution of the samples with these indices, gate network included."""
+        found = self._replayed(samples, batch)
+        if not (self._decides and self.layer.gate_network_macs):
+            return found
+        sizes = [part.stop - part.start for part in batches(len(samples), batch)]
+        parts = [share_out(gate_network(self.layer, self.hardware, n)[None], n) for n in sizes]
+        macs = found.macs + self.layer.gate_network_macs
+        return Replayed(found.counts + np.concatenate(parts), macs, found.density)
+
+    def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
         return self._without_gates(self.dense(len(samples), batch))
 
     def _without_gates(self, counts: np.ndarray) -> Replayed:
         return Replayed(counts, np.full(len(counts), self.layer.dense_macs), np.ones(len(counts)))
 
+    @property
+    def _decides(self) -> bool:
+        """True if there is gate logic."""
+        return self.hardware.gate_unit.enabled
+
     def implied_macs(self, samples: np.ndarray) -> np.ndarray:
         """MACs that the gates imply, int64 [S], counted without the engine."""
-        return np.full(len(samples), self.layer.dense_macs)
+        if not self._decides:
+            return np.full(len(samples), self.layer.dense_macs)
+        return self.trace.gated_macs(self.layer.name)[samples]
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """Output activations that gated execution has to store, int64 [S]."""
@@ -111,6 +127,7 @@ class Replay:
 
     @property
     def mapped(self) -> Mapped:
+        """The operation as gated execution maps it."""
         return self._dense
 
 
@@ -125,10 +142,10 @@ class VectorLayer(Replay):
         """Tile by tile, sample by sample."""
         return self._counts(self.layer.out_channels, samples)
 
-    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
+    def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
         """The channels that are on in any sample of a batch."""
         if not self._skips:
-            return super().gated(samples, batch)
+            return super()._replayed(samples, batch)
         on = self.trace.channels_on(self.layer.name, samples)
         found = []
         for part in batches(len(samples), batch):
@@ -153,7 +170,7 @@ class VectorLayer(Replay):
         network = self.trace.network
         sources = network.channel_sources[self.layer.name]
         static = all(network.by_name[name].gate == "static" for name in sources)
-        return bool(sources) and (self.hardware.gate_unit.enabled or static)
+        return bool(sources) and (self._decides or static)
 
     def _counts(self, channels: int, samples: int) -> np.ndarray:
         if (channels, samples) not in self._by_channels:
@@ -175,26 +192,11 @@ class VectorLayer(Replay):
 
 
 class GateNetwork(VectorLayer):
-    """A gate network as a layer of its own. Dense execution has none."""
+    """A gate network as a layer of its own, which computes nothing else. Dense execution has none."""
 
     def dense_batch(self, samples: int) -> np.ndarray:
         """Nothing is computed."""
         return self._counts(0, samples)
-
-    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
-        """On the vector unit, if there is gate logic."""
-        if not self.hardware.gate_unit.enabled:
-            return self._without_gates(self.dense(len(samples), batch))
-        sizes = [part.stop - part.start for part in batches(len(samples), batch)]
-        parts = [share_out(gate_network(self.layer, self.hardware, n)[None], n) for n in sizes]
-        macs = np.full(len(samples), self.layer.gate_network_macs)
-        return Replayed(np.concatenate(parts), macs, np.ones(len(samples)))
-
-    def implied_macs(self, samples: np.ndarray) -> np.ndarray:
-        """As the trace counts them, if there is gate logic."""
-        if not self.hardware.gate_unit.enabled:
-            return super().implied_macs(samples)
-        return self.trace.gated_macs(self.layer.name)[samples]
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """Gates stay on chip."""
@@ -211,28 +213,23 @@ class Gated(Replay):
 
     @property
     def mapped(self) -> Mapped:
+        """With base and conditional path."""
         return self._own
 
-    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
+    def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
         """Batch by batch; whole ones in one call."""
         gates = self.packed(samples)
         whole = len(samples) // batch * batch
         parts = []
         for own, size in ((gates[:whole], batch), (gates[whole:], len(samples) - whole)):
             if len(own):
-                counts = self._own.gated(own.reshape(-1, size, *gates.shape[1:]))
-                if self.layer.gate_network_macs:
-                    counts = counts + gate_network(self.layer, self.hardware, size)
-                parts.append(share_out(counts, size))
+                parts.append(share_out(self._own.gated(own.reshape(-1, size, *gates.shape[1:])), size))
         shares = np.concatenate(parts)
         if batch > 1:
             shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))
         on = shares[:, ON]
-        return Replayed(shares, executed_macs(self.layer, on), self._density(on))
-
-    def implied_macs(self, samples: np.ndarray) -> np.ndarray:
-        """As the trace counts them."""
-        return self.trace.gated_macs(self.layer.name)[samples]
+        bare = replace(self.layer, gate_network_macs=0)
+        return Replayed(shares, executed_macs(bare, on), self._density(on))
 
     def _density(self, on: np.ndarray) -> np.ndarray:
         return np.asarray(on / np.prod(self.layer.gate_shape))
@@ -284,7 +281,7 @@ class Channels(Gated):
             operation, hardware, self._own, calibration if self._fixed else None, self._fixed
         )
 
-    def gated(self, samples: np.ndarray, batch: int) -> Replayed:
+    def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
         """Batch by batch if the channels are fixed, otherwise sample by sample."""
         shapes = self._shapes(samples)
         gates = self.packed(samples) if self._finer else None
@@ -292,10 +289,7 @@ class Channels(Gated):
         for part in batches(len(samples), batch if self._fixed else 1):
             size = part.stop - part.start
             own = None if gates is None else gates[part]
-            counts = self._reduced.counts(shapes[part.start], size, own)
-            if self.layer.gate_network_macs:
-                counts = counts + gate_network(self.layer, self.hardware, size)
-            found.append(share_out(counts[None], size))
+            found.append(share_out(self._reduced.counts(shapes[part.start], size, own)[None], size))
         shares = np.concatenate(found)
         density = np.ones(len(samples))
         if gates is not None:
@@ -318,8 +312,13 @@ class Channels(Gated):
                 products = gates_on * shape.outputs * shape.groups * shape.inputs
             else:
                 products = outputs * shape.inputs
-            found.append(products * taps + layer.gate_network_macs)
+            found.append(products * taps)
         return np.array(found, np.int64)
+
+    def implied_macs(self, samples: np.ndarray) -> np.ndarray:
+        """As the trace counts them; without gate logic no gate network runs."""
+        unused = 0 if self._decides else self.layer.gate_network_macs
+        return self.trace.gated_macs(self.layer.name)[samples] - unused
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """The channels that are on."""
