@@ -1,8 +1,8 @@
 """Output channels that gate together, put side by side: the order is learned from some samples' gates.
 
 The channels of a slot share one stream of vectors, so a vector is needed if any of them is on, and groups
-wait for one another. A compiler may permute the output channels of a layer (and the inputs of those that
-read it) for nothing; which permutation pays can be learned from a few samples.
+wait for one another. Which column computes which channel is the compiler's choice and costs nothing: results
+go to the addresses of their channels. Which choice pays can be learned from a few samples.
 """
 
 from __future__ import annotations
