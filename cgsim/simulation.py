@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cgsim.engine.compile_cache import compiled
 from cgsim.engine.run import run
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware, load_hardware
@@ -32,7 +33,7 @@ def simulate(
 
     Raises:
         CgsimError: a sample that the trace does not have, a layer that does not fit the buffers (it says
-            which and how much is needed), or an operator or gate that is not modelled.
+            which and how much is needed), or gates that leave unequal convolution groups or base paths.
     """
     trace = trace if isinstance(trace, Trace) else load_trace(trace)
     hardware = load_hardware(hardware)
@@ -41,8 +42,13 @@ def simulate(
     if progress:
         from tqdm import tqdm
 
-        with tqdm(total=count, unit="sample", leave=False) as bar:
-            done: Callable[[int], object] = bar.update
+        first = "" if compiled() else "compiling kernels, once"
+        with tqdm(desc=first, total=count, unit="sample", leave=False) as bar:
+
+            def done(samples: int) -> None:
+                bar.set_description("")
+                bar.update(samples)
+
             counts = run(trace, hardware, samples, check=check, progress=done)
     else:
         counts = run(trace, hardware, samples, check=check)

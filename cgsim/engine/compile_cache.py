@@ -50,6 +50,12 @@ def cache_folder() -> Path:
     return private
 
 
+def compiled() -> bool:
+    """False if this state's kernels have never been compiled, which takes a while."""
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return folder is not None and next(Path(folder).rglob("*.nbi"), None) is not None
+
+
 def source_digest(package: Path) -> str:
     """Hash of all sources that kernels are made of, 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)

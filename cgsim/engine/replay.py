@@ -75,7 +75,15 @@ def replay_array(
 ) -> int:
     """Cycles of the array alone for one batch; `gates` uint64 [N or 1, W]."""
     united = unite(gates, slot_first, slot_end)
-    steps = program(outline(whole, work, machine), whole, work, machine, gates, united, _filters(gates, whole, work, machine))
+    steps = program(
+        outline(whole, work, machine),
+        whole,
+        work,
+        machine,
+        gates,
+        united,
+        _filters(gates, whole, work, machine),
+    )
     return array_alone(steps, whole, work, machine)
 
 

@@ -249,7 +249,16 @@ class Gated(Replay):
             return None
         learned = self.trace.gates(layer.name, np.arange(max(1, self.trace.n_samples // 2)))
         array = hardware.array
-        return channel_order(layer, learned, array.cols, array.column_groups, hardware.gate_unit.group_sync)
+        floor = array.rows if array.dataflow == "ws" and array.pipelining == "overlapped" else 1
+        return channel_order(
+            layer,
+            learned,
+            array.cols,
+            array.column_groups,
+            hardware.gate_unit.group_sync,
+            rows=floor,
+            batch=hardware.mapping.batch,
+        )
 
     def _calibration(self) -> Calibration:
         gates = self.packed(np.arange(min(self.hardware.mapping.batch, self.trace.n_samples)))[None]
