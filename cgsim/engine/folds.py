@@ -1,4 +1,4 @@
-"""How long rounds of folds occupy the array, and what the time goes to (docs/machine-model.md, Array, Gate unit)."""
+"""How long rounds of folds occupy the array, and what the time goes to (docs/machine-model.md)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cgsim.engine.rounds import LOAD, NEEDED, PRESENT, REPEAT, STREAM, Rounds
 from cgsim.engine.scan import Scanner
 
 DURATION, FREE, LEAD, BUSY, WEIGHTS, DRAIN, GATE, IMBALANCE, BANK, _LAST, _HELD, _FOLDS = range(12)
-"""Fields of a run of rounds. Cycles from its start (the first load being done if it takes `rows`) to the end of its
-last stream; when, counted from that end, the next load may begin; cycles that must lie between the end
-of the run before and its start (`os`: the drain chain); how the duration splits; the last stream,
+"""Fields of a run of rounds. Cycles from its start (the first load being done if it takes `rows`) to the end
+of its last stream; when, counted from that end, the next load may begin; cycles that must lie between the
+end of the run before and its start (`os`: the drain chain); how the duration splits; the last stream,
 how long its last step was held back (`os`: until the drain chain was free), and the number of folds."""
 RUN_FIELDS = 12
 
 
 @njit(cache=True)
 def run_alike(run: np.ndarray, folds: int, vectors: int, load: int, machine: Machine) -> None:
-    """Fill `run` (zeros, int64 [RUN_FIELDS]) with `folds` folds of `vectors` vectors each, all groups alike."""
+    """Fill `run` (zeros, int64 [RUN_FIELDS]) with `folds` folds of `vectors` vectors, all groups alike."""
     if folds > 0:
         _append(run, folds, vectors, load, machine)
         run[BUSY] = folds * vectors
@@ -29,7 +29,7 @@ def run_alike(run: np.ndarray, folds: int, vectors: int, load: int, machine: Mac
 
 @njit(cache=True)
 def run_rounds(run: np.ndarray, rounds: Rounds, lane: int, machine: Machine, scanner: Scanner) -> None:
-    """Fill `run` (zeros, int64 [RUN_FIELDS]) with the rounds of all groups, or with `lane` >= 0 of that one."""
+    """Fill `run` (zeros, int64 [RUN_FIELDS]) with the rounds of all groups; of one, `lane`, if it is >= 0."""
     groups = rounds.folds.shape[1]
     conflicts = machine.banks > 0 and groups > 1 and machine.dataflow != IS
     if lane >= 0:
@@ -75,7 +75,7 @@ def _rounds_together(
 
 @njit(cache=True)
 def _held_rounds(run: np.ndarray, rounds: Rounds, machine: Machine, scanner: Scanner) -> None:
-    """Output-stationary rounds with bank conflicts: last steps that are held back ask for their banks together."""
+    """`os` rounds with bank conflicts: last steps that are held back ask for their banks together."""
     start, end, held, stream, longest = 0, 0, 0, 0, 0
     for position in range(len(rounds.rounds)):
         steps = rounds.folds[position, :, NEEDED].max()

@@ -13,7 +13,6 @@ from cgsim.engine.scan import batch_cycles, stream_cycles
 from cgsim.mapping.parts import END, FIRST, LENGTH, SKIP_END, SKIP_FIRST
 from cgsim.mapping.plan import Plan
 
-
 NEEDED, STREAM, LOAD, WORD, ROW = range(5)
 PRESENT, PART, TIMES, REPEAT = range(4)
 
@@ -21,11 +20,11 @@ PRESENT, PART, TIMES, REPEAT = range(4)
 class Rounds(NamedTuple):
     """Rounds of a phase of a tile: in round p each column group streams one fold, REPEAT times in a row.
 
-    `folds` int64 [P, G, 5]: NEEDED vectors of a group, STREAM cycles until the last of them has entered (0: the
-    group takes no part), LOAD cycles in which its stationary operands (`os`: row addresses) are written, WORD, a
-    number that is equal where groups read the same activations, ROW of `words` that tells which of the
-    candidates [first, end) are needed. `rounds` int64 [P, 4]: PRESENT groups that hold a slot; PART of the
-    reduction; TIMES the round is run per row fold; REPEAT, set by `cut`.
+    `folds` int64 [P, G, 5]: NEEDED vectors of a group, STREAM cycles until the last of them has entered (0:
+    the group takes no part), LOAD cycles in which its stationary operands (`os`: row addresses) are written,
+    WORD, a number that is equal where groups read the same activations, ROW of `words` that tells which of
+    the candidates [first, end) are needed. `rounds` int64 [P, 4]: PRESENT groups that hold a slot; PART of
+    the reduction; TIMES the round is run per row fold; REPEAT, set by `cut`.
     """
 
     folds: np.ndarray
@@ -51,7 +50,7 @@ def users(part: np.ndarray, first: int, end: int) -> int:
 
 @njit(cache=True)
 def alike(at_pixels: int, at_channels: int, plan: Plan, work: Workload, machine: Machine) -> tuple[int, int]:
-    """(folds per row fold, vectors) of a base phase in which all rounds and groups are alike; otherwise (0, 0).
+    """(folds per row fold, vectors) of a base phase whose rounds and groups are all alike; otherwise (0, 0).
 
     For `os` a fold has as many vectors as its chunk of the reduction has steps; the pixels are returned.
     """
@@ -288,7 +287,7 @@ def slices_of(parts: np.ndarray) -> Slices:
 def take(
     slices: Slices, parts: np.ndarray, channels: np.ndarray, rows: int, first: int, end: int
 ) -> tuple[int, int]:
-    """Fill `slices` with the row folds [first, end) of a phase of a tile: (row folds, length of reduction)."""
+    """Fill `slices` with the row folds [first, end) of a phase of a tile: (folds, length of reduction)."""
     before, reduction, total = 0, 0, 0
     for part in range(len(parts)):
         slices.folds[part] = slices.length[part] = 0

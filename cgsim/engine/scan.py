@@ -1,4 +1,4 @@
-"""The index scanner and its FIFO: when the needed vectors of a fold are found (docs/machine-model.md, Gate unit)."""
+"""The index scanner and its FIFO: when the needed vectors of a fold are found (docs/machine-model.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Scanner(NamedTuple):
 
 @njit(cache=True)
 def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> tuple[int, int]:
-    """(cycles until the last needed of the candidates [first, end) has left the FIFO, number of those needed).
+    """(cycles until the last needed candidate of [first, end) has left the FIFO, number of those needed).
 
     One leaves per cycle. `words` uint64: bit p is set where candidate p is needed. The cycles are the
     needed candidates and the cycles in which the FIFO was empty before the last of them.
@@ -39,7 +39,7 @@ def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> 
             counts = field_counts(bits_at(words, start, stop), window)
         for position in range(start, stop, window):
             if several:
-                found = np.int64(counts & mask)
+                found = int(counts & mask)
                 counts >>= np.uint64(window & 63)
             else:
                 found = count_range(words, position, stop)
@@ -59,8 +59,9 @@ def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> 
 def batch_cycles(
     words: np.ndarray, first: int, end: int, size: int, scanner: Scanner, cycles: np.ndarray
 ) -> int:
-    """As `stream_cycles`, for batches of `size` indices: fills `cycles` with the time of each, returns their number.
+    """As `stream_cycles`, for batches of `size` indices: fills `cycles` with the time of each.
 
+    Returns the number of batches.
     The last batch may be smaller; its time lasts until its last index has left.
     """
     now, queued = 0, 0

@@ -34,7 +34,7 @@ _ALL = 1 << 40
 
 @njit(cache=True, inline="always")
 def lanes_of(work: Workload, machine: Machine) -> int:
-    """Clocks that a layer runs on: one, or one per column group where groups wait only at the end of the layer."""
+    """Clocks of a layer: one, or one per column group where groups wait only at the end of the layer."""
     return work.column_groups if machine.sync == LAYER else 1
 
 
@@ -252,7 +252,7 @@ def _patch_area(at_pixels: int, plan: Plan) -> int:
 def _wanted_channels(
     channels: np.ndarray, gates: np.ndarray, pixels: np.ndarray, here: np.ndarray, kept: bool, on_demand: bool
 ) -> np.ndarray:
-    """Channels of a tile whose conditional weights a step fetches, bool [N]; marks them as fetched if kept."""
+    """Channels of a tile whose conditional weights a step fetches, bool [N]; marks them if they are kept."""
     wanted = np.zeros(channels[1], np.bool_)
     for channel in range(channels[0], channels[1]):
         if kept and here[channel]:

@@ -99,8 +99,8 @@ class GateUnit(Section):
         "dense runs.",
     )
     group_sync: Literal["fold", "tile", "layer"] = Field(
-        description="When column groups wait for each other: at every fold, at the end of a phase of a tile, or "
-        "only at the end of a layer.",
+        description="When column groups wait for each other: at every fold, at the end of a phase of a tile, "
+        "or only at the end of a layer.",
     )
     scan_bits_per_cycle: int = Field(
         ge=1,
@@ -124,9 +124,9 @@ class GateUnit(Section):
     activation_banks: Annotated[int | str, BeforeValidator(ideal_or_count)] = Field(
         default="ideal",
         json_schema_extra={**_extra("banks"), "expected": IDEAL_OR_COUNT},
-        description="Banks of the activation buffer that the feeds of the column groups read, one word per bank and "
-        "cycle; a conflict stalls the later group. `ideal`: no conflicts. A number needs `group_sync` `fold` or "
-        "`tile`.",
+        description="Banks of the activation buffer that the feeds of the column groups read, one word per "
+        "bank and cycle; a conflict stalls the later group. `ideal`: no conflicts. A number needs `group_sync` "
+        "`fold` or `tile`.",
     )
 
     @field_validator("activation_banks")
@@ -225,13 +225,13 @@ class MappingOptions(Section):
     )
     pixel_order: Literal["raster", "block"] = Field(
         default="raster",
-        description="How `is` assigns pixels to columns: row by row, or in spatially compact blocks of a column "
-        "group's width.",
+        description="How `is` assigns pixels to columns: row by row, or in spatially compact blocks of a "
+        "column group's width.",
     )
     channel_order: Literal["natural", "clustered"] = Field(
         default="natural",
-        description="How output channels are assigned to columns. `clustered`: channels that gate together share "
-        "a column group, learned from the first half of the trace's samples.",
+        description="How output channels are assigned to columns. `clustered`: channels that gate together "
+        "share a column group, learned from the first half of the trace's samples.",
     )
 
 
