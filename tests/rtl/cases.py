@@ -28,9 +28,9 @@ class Build:
     groups: int
     kind: Kind
     window: int = 64
-    """Candidates that a scanner can examine at once, a power of two."""
+    """Candidates that a scanner can examine at once: more than 64 for cases that need them."""
     queue: int = 16
-    """Indices that its queue can hold."""
+    """Indices that its queue can hold: more than 16 likewise."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.rows}x{self.cols} in {self.groups}"
@@ -39,16 +39,18 @@ class Build:
 SAMPLED = (
     Build(4, 4, 1, "stationary"),
     Build(4, 4, 1, "output"),
-    Build(4, 4, 2, "stationary", 256, 64),
-    Build(4, 4, 2, "output", 256, 64),
-    Build(3, 5, 5, "stationary"),
-    Build(3, 5, 5, "output"),
+    Build(4, 4, 2, "stationary"),
+    Build(4, 4, 2, "output"),
     Build(8, 8, 4, "stationary"),
     Build(8, 8, 4, "output"),
+    Build(3, 5, 5, "output"),
+    Build(2, 6, 3, "stationary", 256, 64),
 )
 """Arrays of a normal run; with CGSIM_VALIDATE also MORE."""
 
 MORE = (
+    Build(3, 5, 5, "stationary"),
+    Build(2, 6, 3, "output", 256, 64),
     Build(4, 4, 4, "stationary"),
     Build(4, 4, 4, "output"),
     Build(3, 5, 1, "stationary"),
@@ -125,8 +127,11 @@ def case(number: int) -> Case:
     rng = np.random.default_rng(number)
     kinds: tuple[Gating, ...] = ("none",) * 2 * (build.groups == 1)
     gating: Gating = _pick(rng, (*kinds, "activation", "activation", "activation", "activation", "pixel"))
-    layer = _layer(rng, build, gating)
-    batch = _pick(rng, (1, 1, 1, 2, 3))
+    dataflows = ("os",) if build.kind == "output" else ("ws",) if build.queue > 16 else ("ws", "is")
+    dataflow = _pick(rng, dataflows)
+    layer, batch = _layer(rng, build, gating), _pick(rng, (1, 1, 1, 2, 3))
+    while not _fills(build, _candidates(layer, batch, dataflow)):
+        layer, batch = _layer(rng, build, gating), _pick(rng, (1, 2, 3))
     shape = (layer.out_channels, layer.in_shape[0] // layer.groups, *layer.kernel)
     inputs, weights = _bytes(rng, (batch, *layer.in_shape)), _bytes(rng, shape)
     thresholds = shown = None
@@ -136,8 +141,20 @@ def case(number: int) -> Case:
     elif gating == "pixel":
         share = _pick(rng, (0.0, 0.1, 0.5, 0.9, 1.0))
         name, shown = f"pixels {share}", rng.random((batch, layer.pixels)) < share
-    target = _hardware(rng, build, gating, layer.out_channels, batch * layer.pixels)
+    target = _hardware(rng, build, gating, dataflow, _candidates(layer, batch, dataflow))
     return Case(number, build, layer, target, inputs, weights, thresholds, shown, name)
+
+
+def _candidates(layer: Layer, batch: int, dataflow: str) -> int:
+    """What a scanner goes through in a fold, at most."""
+    return layer.out_channels if dataflow == "is" else batch * layer.pixels
+
+
+def _fills(build: Build, candidates: int) -> bool:
+    """Whether a layer can use more window and queue than other simulators have, where the build has more."""
+    if build.window > 64:
+        return build.window // 2 < candidates <= build.window
+    return build.queue <= 16 or build.queue // 2 < candidates
 
 
 def _pick(rng: np.random.Generator, choices: tuple[Any, ...]) -> Any:
@@ -169,14 +186,14 @@ def _thresholds(rng: np.random.Generator, base: np.ndarray) -> tuple[str, np.nda
     return kind, found.astype(np.int32)
 
 
-def _hardware(rng: np.random.Generator, build: Build, gating: Gating, channels: int, pixels: int) -> Hardware:
-    """Any options that the build has room for."""
+def _hardware(rng: np.random.Generator, build: Build, gating: Gating, dataflow: str, most: int) -> Hardware:
+    """Any options that the build has room for; `most` candidates in a fold."""
     sync = _pick(rng, ("fold", "fold", "tile", "layer"))
-    dataflow = "os" if build.kind == "output" else _pick(rng, ("ws", "is"))
     scan = _pick(rng, (1, 2, 3, 4, 5, 8, 16, 64, 65536))
     bits = 1 if gating == "pixel" else build.cols // build.groups
-    if min(scan // bits, channels if dataflow == "is" else pixels) > build.window:
+    if build.window > 64 or min(scan // bits, most) > build.window:
         scan = build.window * bits
+    fifo = build.queue if build.queue > 16 else _pick(rng, (1, 2, 3, 5, 16))
     groups = build.groups
     if gating == "none":  # one feed, however many there are
         groups = _pick(rng, tuple(number for number in range(1, build.cols + 1) if build.cols % number == 0))
@@ -189,7 +206,7 @@ def _hardware(rng: np.random.Generator, build: Build, gating: Gating, channels: 
         group_sync=sync,
         scan_bits_per_cycle=scan,
         compare_latency=int(rng.integers(0, 8)),
-        fifo_depth=min(build.queue, _pick(rng, (1, 2, 3, 5, 16, 64))),
+        fifo_depth=fifo,
         activation_banks="ideal" if sync == "layer" else _pick(rng, ("ideal", "ideal", 1, 2, 3, 4, 8)),
         pixel_order=_pick(rng, ("raster", "block")),
     )

@@ -16,6 +16,8 @@ from tests.rtl import golden
 from tests.rtl.cases import BUILDS, SAMPLED, Build, Case, case, numbers
 from tests.rtl.compare import differences
 from tests.rtl.cosim import Job, Result, run
+from tests.rtl.descriptors import describe
+from tests.rtl.simulator import BuildKey
 
 EACH = 250 if VALIDATE else 25
 """Cases per array."""
@@ -96,6 +98,21 @@ def test_cases_reach_everything() -> None:
     wanted |= {"base groups", "leftover channels", "no leftover channels", "strided", "dilated", "padded"}
     wanted |= {"rows not divided", "columns not divided"}
     assert not {name for name in wanted if not seen[name]}
+
+
+def test_a_case_is_of_its_build() -> None:
+    """Otherwise a run would build more simulators than it says."""
+    for number in numbers(SAMPLED, 10):
+        tried = case(number)
+        program = describe(
+            tried.layer,
+            tried.hardware,
+            tried.inputs,
+            tried.weights,
+            tried.thresholds,
+            tried.pixel_gates,
+        )
+        assert program.build == BuildKey(**vars(tried.build)), str(tried)
 
 
 def test_a_number_is_a_case() -> None:
