@@ -125,8 +125,8 @@ class GateUnit(Section):
         default="ideal",
         json_schema_extra={**_extra("banks"), "expected": IDEAL_OR_COUNT},
         description="Banks of the activation buffer that the feeds of the column groups read, one word per "
-        "bank and cycle; a conflict stalls the later group. `ideal`: no conflicts. A number needs `group_sync` "
-        "`fold` or `tile`.",
+        "bank and cycle; a conflict stalls the later group. `ideal`: no conflicts. A number needs "
+        "`group_sync` `fold` or `tile`.",
     )
 
     @field_validator("activation_banks")
