@@ -63,7 +63,7 @@ module array_output #(
   always_comb begin
     for (int g = 0; g < GROUPS; g++) begin
       is_step[g]  = DIAGONALS'({was_step[g], enter[g]});
-      is_first[g] = DIAGONALS'({was_first[g], first[g]});
+      is_first[g] = DIAGONALS'({was_first[g], enter[g] & first[g]});
       is_last[g]  = DIAGONALS'({was_last[g], enter[g] & last[g]});
       for (int r = 0; r < ROWS; r++) begin
         from_left[g*ROWS+r] = r == 0 ? moving[g*ROWS] : vectors[ago(row_now, r, ROWS)][g*ROWS+r];
@@ -112,29 +112,58 @@ module array_output #(
     sum_t next_chain[ROWS*COLS];
     logic [ROWS-1:0] next_moves[COLS];
     sum_t exits[COLS];
+    for (int unsigned at = 0; at < ROWS * COLS; at++) begin
+      next_right[at] = right[at==0?0 : at-1];
+    end
+    for (int g = 0; g < GROUPS; g++) begin
+      for (int r = 0; r < ROWS; r++) next_right[r*COLS+g*WIDTH] = from_left[g*ROWS+r];
+    end
+    for (int unsigned at = 0; at < COLS; at++) next_down[at] = from_top[at];
+    for (int unsigned at = COLS; at < ROWS * COLS; at++) next_down[at] = down[at-COLS];
+    // Few diagonals begin or end a fold at a time, so these are looked for only where there are any.
     next_total = total;
+    for (int g = 0; g < GROUPS; g++) begin
+      if (is_first[g] != '0) begin
+        for (int r = 0; r < ROWS; r++) begin
+          for (int c = 0; c < WIDTH; c++) begin
+            if (is_first[g][r+c]) next_total[r*COLS+g*WIDTH+c] = '0;
+          end
+        end
+      end
+    end
+    for (int g = 0; g < GROUPS; g++) begin
+      if (is_step[g] != '0) begin
+        for (int r = 0; r < ROWS; r++) begin
+          for (int c = 0; c < WIDTH; c++) begin
+            if (is_step[g][r+c]) begin
+              next_total[r*COLS+g*WIDTH+c] = multiply_add(
+                  next_total[r*COLS+g*WIDTH+c], next_right[r*COLS+g*WIDTH+c], next_down[r*COLS+g*WIDTH+c]
+              );
+            end
+          end
+        end
+      end
+    end
+    // The chain: what moves makes way for the sums of the next fold, which stay until its last row has finished.
     next_chain = chain;
     for (int c = 0; c < COLS; c++) begin
       exits[c] = chain[(ROWS-1)*COLS+c];
-      // Where nothing moves, the chain keeps its sum until the column's last row has finished.
       next_moves[c] = ROWS'({moves[c], 1'b0});
-      for (int r = ROWS - 1; r > 0; r--) begin
-        if (moves[c][r-1]) next_chain[r*COLS+c] = chain[(r-1)*COLS+c];
+      if (moves[c] != '0) begin
+        for (int r = 1; r < ROWS; r++) begin
+          if (moves[c][r-1]) next_chain[r*COLS+c] = chain[(r==0?0 : r-1)*COLS+c];
+        end
       end
     end
-    for (int r = 0; r < ROWS; r++) begin
-      for (int g = 0; g < GROUPS; g++) begin
-        for (int c = 0; c < WIDTH; c++) begin
-          automatic int at = r * COLS + g * WIDTH + c;
-          next_right[at] = c == 0 ? from_left[g*ROWS+r] : right[at-1];
-          next_down[at]  = r == 0 ? from_top[g*WIDTH+c] : down[at-COLS];
-          if (is_step[g][r+c]) begin
-            next_total[at] = multiply_add(is_first[g][r+c] ? '0 : total[at], next_right[at], next_down[at]);
-          end
-          if (is_last[g][r+c]) begin
-            next_chain[at] = next_total[at];
-            if (direct) exits[g*WIDTH+c] = next_total[at];
-            if (r == ROWS - 1) next_moves[g*WIDTH+c] = '1;
+    for (int g = 0; g < GROUPS; g++) begin
+      if (is_last[g] != '0) begin
+        for (int r = 0; r < ROWS; r++) begin
+          for (int c = 0; c < WIDTH; c++) begin
+            if (is_last[g][r+c]) begin
+              next_chain[r*COLS+g*WIDTH+c] = next_total[r*COLS+g*WIDTH+c];
+              if (direct) exits[g*WIDTH+c] = next_total[r*COLS+g*WIDTH+c];
+              if (r == ROWS - 1) next_moves[g*WIDTH+c] = '1;
+            end
           end
         end
       end

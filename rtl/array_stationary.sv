@@ -94,17 +94,29 @@ module array_stationary #(
     operand_t next_shadow[ROWS*COLS];
     sum_t next_partial[ROWS*COLS];
     sum_t bottom[COLS];
-    next_shadow = shadow;
-    for (int r = 0; r < ROWS; r++) begin
-      for (int g = 0; g < GROUPS; g++) begin
-        for (int c = 0; c < WIDTH; c++) begin
-          automatic int at = r * COLS + g * WIDTH + c;
-          next_passing[at] = c == 0 ? entering[g*ROWS+r] : passing[at-1];
-          next_held[at] = token[g][r+c] ? shadow[at] : held[at];
-          next_partial[at] = multiply_add(r == 0 ? '0 : partial[at-COLS], next_passing[at], next_held[at]);
+    next_held = held;
+    for (int g = 0; g < GROUPS; g++) begin
+      if (token[g] != '0) begin
+        for (int r = 0; r < ROWS; r++) begin
+          for (int c = 0; c < WIDTH; c++) begin
+            if (token[g][r+c]) next_held[r*COLS+g*WIDTH+c] = shadow[r*COLS+g*WIDTH+c];
+          end
         end
       end
     end
+    for (int unsigned at = 0; at < ROWS * COLS; at++) begin
+      next_passing[at] = passing[at==0?0 : at-1];
+    end
+    for (int g = 0; g < GROUPS; g++) begin
+      for (int r = 0; r < ROWS; r++) next_passing[r*COLS+g*WIDTH] = entering[g*ROWS+r];
+    end
+    for (int unsigned at = 0; at < COLS; at++) begin
+      next_partial[at] = multiply_add('0, next_passing[at], next_held[at]);
+    end
+    for (int unsigned at = COLS; at < ROWS * COLS; at++) begin
+      next_partial[at] = multiply_add(partial[at-COLS], next_passing[at], next_held[at]);
+    end
+    next_shadow = shadow;
     for (int g = 0; g < GROUPS; g++) begin
       if (load[g]) next_shadow[int'(load_row[g])*COLS+g*WIDTH] = stationary[g*WIDTH];
       for (int c = 1; c < WIDTH; c++) begin

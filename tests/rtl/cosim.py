@@ -61,8 +61,10 @@ def run(jobs: Sequence[Job], processes: int = 1) -> list[Result]:
     Raises:
         RuntimeError: a simulator could not be built, or gave up.
     """
-    programs = [describe(job.layer, job.hardware, job.inputs, job.weights, job.thresholds, job.pixel_gates)
-                for job in jobs]
+    programs = [
+        describe(job.layer, job.hardware, job.inputs, job.weights, job.thresholds, job.pixel_gates)
+        for job in jobs
+    ]
     by_build: dict[BuildKey, list[int]] = {}
     for number, program in enumerate(programs):
         by_build.setdefault(program.build, []).append(number)
@@ -71,7 +73,9 @@ def run(jobs: Sequence[Job], processes: int = 1) -> list[Result]:
         for key, numbers in by_build.items():
             build_simulator(key)
             # more shares than processes, as layers differ much in size
-            shares = [numbers[i :: 4 * processes] for i in range(4 * processes)] if processes > 1 else [numbers]
+            shares = (
+                [numbers[i :: 4 * processes] for i in range(4 * processes)] if processes > 1 else [numbers]
+            )
             found = pool.map(lambda share, key=key: _simulate(key, [programs[n] for n in share]), shares)
             for share, answers in zip(shares, found, strict=True):
                 for number, answer in zip(share, answers, strict=True):

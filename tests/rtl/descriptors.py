@@ -272,9 +272,13 @@ class _Builder:
         registers["late_parts"] = registers["own_parts"] + leftover
         registers["late_table"] = layer.groups * layer.base_groups
         if self.thresholds is not None:
-            self.writes += [(THRESHOLDS, n << 16 | ALL_COLUMNS, int(t)) for n, t in enumerate(self.thresholds)]
+            self.writes += [
+                (THRESHOLDS, n << 16 | ALL_COLUMNS, int(t)) for n, t in enumerate(self.thresholds)
+            ]
         phases = [self.pixel_phase(order, registers, self.base_parts())]
-        phases.append(self.pixel_phase(order, registers, self.late_parts(leftover)) if self.gated else NO_PHASE)
+        phases.append(
+            self.pixel_phase(order, registers, self.late_parts(leftover)) if self.gated else NO_PHASE
+        )
         inverse = np.full(self.pixels, -1)
         inverse[order] = np.arange(len(order))
         slot, column = np.divmod(inverse, self.width)

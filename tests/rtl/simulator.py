@@ -14,7 +14,7 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parents[2] / "rtl"
 FLAGS = ("-O3", "-Wall", "--unroll-count", "4096", "--unroll-stmts", "1")
 """Loops over PEs stay loops (`--unroll-stmts`); only generate loops are unrolled."""
-OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 KEPT = 60
 """Simulators that stay in the cache."""
 
