@@ -24,6 +24,9 @@ from cgsim.mapping.operations import Operation
 from cgsim.mapping.vector import vector_tiles
 from cgsim.trace.macs import executed_macs
 
+_ORDERS: dict[tuple[Any, ...], np.ndarray] = {}
+"""Channel orders that this process has learned: equal keys, equal orders."""
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -247,18 +250,16 @@ class Gated(Replay):
         natural = hardware.mapping.channel_order == "natural"
         if natural or layer.gate != "activation" or hardware.array.dataflow == "is":
             return None
-        learned = self.trace.gates(layer.name, np.arange(max(1, self.trace.n_samples // 2)))
         array = hardware.array
         floor = array.rows if array.dataflow == "ws" and array.pipelining == "overlapped" else 1
-        return channel_order(
-            layer,
-            learned,
-            array.cols,
-            array.column_groups,
-            hardware.gate_unit.group_sync,
-            rows=floor,
-            batch=hardware.mapping.batch,
-        )
+        sync, batch = hardware.gate_unit.group_sync, hardware.mapping.batch
+        key = (self.trace.checksum, layer.name, array.cols, array.column_groups, sync, floor, batch)
+        if key not in _ORDERS:
+            learned = self.trace.gates(layer.name, np.arange(max(1, self.trace.n_samples // 2)))
+            _ORDERS[key] = channel_order(
+                layer, learned, array.cols, array.column_groups, sync, rows=floor, batch=batch
+            )
+        return _ORDERS[key]
 
     def _calibration(self) -> Calibration:
         gates = self.packed(np.arange(min(self.hardware.mapping.batch, self.trace.n_samples)))[None]
