@@ -51,7 +51,7 @@ class Result:
 
 
 def build(rows: int, cols: int, groups: int, kind: str) -> Path:
-    """The simulator of an array, `stationary` (`ws`, `is`) or `output` (`os`); built if it is not there yet."""
+    """The simulator of a `stationary` (`ws`, `is`) or `output` (`os`) array; built if it is not there yet."""
     return build_simulator(BuildKey(rows, cols, groups, kind))
 
 

@@ -1,4 +1,4 @@
-"""A layer as the RTL array's host sees it: registers, tables, and operands in the order in which they are asked for."""
+"""A layer as the RTL array's host sees it: registers, tables and operands, and where the results are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cgsim.hardware import Hardware
 from cgsim.mapping.plan import pixel_places
 from cgsim.mapping.slots import slots
 from cgsim.trace.network import Layer
+from tests.rtl.operands import NO_PHASE, Part, Phase, patches
 from tests.rtl.simulator import BuildKey
 
 REGISTERS, PARTS, THRESHOLDS, NEED, BLOCKS = range(5)
@@ -20,42 +21,31 @@ REGISTERS, PARTS, THRESHOLDS, NEED, BLOCKS = range(5)
 NEVER = 2**31 - 1
 """The threshold of a column without a channel."""
 ALL_COLUMNS = 0xFFFF
-ROWS_OF_REGISTERS = (
-    "flags slots folds tail sections base_parts late_parts own_parts late_table stride need_stride vectors "
-    "needed base_steps late_steps window window_cycles depth banks latency"
-).split()
-FLAGS = "by_vector scanned gated meet lockstep direct overlapped".split()  # lowest bit first
-
-
-@dataclass
-class Phase:
-    """Operands of a phase: `moving` [blocks, rounds, vectors, rows], `stationary` [slots, rounds, rows, columns].
-
-    `os`: [blocks, steps, pixels] and [slots, steps, columns].
-    """
-
-    moving: np.ndarray
-    stationary: np.ndarray
-
-    @property
-    def head(self) -> tuple[int, int, int, int]:
-        """Rounds, vectors, bytes of both."""
-        return self.moving.shape[1], self.moving.shape[2], self.moving.size, self.stationary.size
-
-
-NO_PHASE = Phase(np.zeros((1, 0, 0, 1), np.int8), np.zeros((1, 0, 1, 1), np.int8))
-
-
-@dataclass
-class Part:
-    """An entry of the table of parts."""
-
-    entry: int
-    slices: int
-    first: int
-    count: int
-    skip_from: int = 0
-    skip: int = 0
+CONFIGURATION = (
+    "flags",
+    "slots",
+    "folds",
+    "tail",
+    "sections",
+    "base_parts",
+    "late_parts",
+    "own_parts",
+    "late_table",
+    "stride",
+    "need_stride",
+    "vectors",
+    "needed",
+    "base_steps",
+    "late_steps",
+    "window",
+    "window_cycles",
+    "depth",
+    "banks",
+    "latency",
+)
+"""Registers in the order of their addresses (rtl/gated_array.sv)."""
+FLAGS = ("by_vector", "scanned", "gated", "meet", "lockstep", "direct", "overlapped")
+"""Bits of the register `flags`, lowest first."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +123,7 @@ class _Builder:
         return columns + group * each * taps, columns
 
     def program(self) -> Program:
-        registers = dict.fromkeys(ROWS_OF_REGISTERS, 0)
+        registers = dict.fromkeys(CONFIGURATION, 0)
         window, queue = self.gate_unit(registers)
         place = self.place_pixels if self.dataflow == "is" else self.place_channels
         phases, places = place(registers)
@@ -151,7 +141,7 @@ class _Builder:
         registers["latency"] = unit.compare_latency
         banks = unit.activation_banks
         registers["banks"] = 0 if banks == "ideal" or self.dataflow == "is" else int(banks)
-        self.writes += [(REGISTERS, i, registers[name]) for i, name in enumerate(ROWS_OF_REGISTERS)]
+        self.writes += [(REGISTERS, i, registers[name]) for i, name in enumerate(CONFIGURATION)]
         results = registers["folds"] * registers["stride"]
         blocks = self.blocks(registers["slots"])
         parts = sum(1 for space, address, _ in self.writes if space == PARTS) // 6
@@ -214,8 +204,8 @@ class _Builder:
                 for c in range(self.width):
                     channel = first[slot] + c if slot < count else -1
                     value = self.thresholds[channel] if slot < count and channel < end[slot] else NEVER
-                    fold, group = divmod(slot, self.groups)
-                    self.writes.append((THRESHOLDS, fold << 16 | group * self.width + c, int(value)))
+                    line, own = divmod(slot, self.groups)
+                    self.writes.append((THRESHOLDS, line << 16 | own * self.width + c, int(value)))
         phases = []
         for late in (False, True):
             wanted = late == (self.shown is not None) or self.gated
@@ -352,18 +342,3 @@ class _Builder:
     def by_sample(self, values: np.ndarray) -> np.ndarray:
         """[N, B * M] as [B, N, M]."""
         return values.reshape(len(values), self.batch, -1).swapaxes(0, 1)
-
-
-def patches(layer: Layer, samples: np.ndarray) -> np.ndarray:
-    """The inputs that each output pixel reads: int8 [Cin x kernel, samples x pixels], zeros outside."""
-    batch, channels, _, _ = samples.shape
-    pad_y, pad_x = layer.padding
-    padded = np.pad(np.asarray(samples, np.int8), ((0, 0), (0, 0), (pad_y, pad_y), (pad_x, pad_x)))
-    _, height, width = layer.out_shape
-    found = np.zeros((channels, *layer.kernel, batch, height, width), np.int8)
-    for y in range(layer.kernel[0]):
-        for x in range(layer.kernel[1]):
-            top, left = y * layer.dilation[0], x * layer.dilation[1]
-            seen = padded[:, :, top :: layer.stride[0], left :: layer.stride[1]][:, :, :height, :width]
-            found[:, y, x] = seen.swapaxes(0, 1)
-    return found.reshape(channels * layer.kernel[0] * layer.kernel[1], batch * height * width)

@@ -1,4 +1,4 @@
-"""Simulators of the RTL: built by Verilator, one per array and size of its memories, kept in the user's cache."""
+"""Simulators of the RTL: one per array and size of its memories, kept in the user's cache."""
 
 from __future__ import annotations
 
