@@ -149,12 +149,15 @@ def _late_pixels(
     slots, groups = _slots(at_pixels, at_channels, plan, work, machine), work.column_groups
     first_slot = plan.folds[at_channels, 0] * groups
     found = _rounds(-(-slots // groups), groups, united, first, end)
-    for slot in range(slots):
-        fold, group, row = slot // groups, slot % groups, first_slot + slot
-        own = found.folds[fold, group]
-        own[STREAM], own[NEEDED] = stream_cycles(united[row], first, end, work.scanner)
-        own[LOAD], own[WORD], own[ROW] = machine.rows, work.slot_block[row], row
-        found.rounds[fold, PRESENT] = group + 1
+    row = first_slot
+    for fold in range(len(found.rounds)):
+        present = min(groups, slots - fold * groups)
+        found.rounds[fold, PRESENT] = present
+        for group in range(present):
+            own = found.folds[fold, group]
+            own[STREAM], own[NEEDED] = stream_cycles(united[row], first, end, work.scanner)
+            own[LOAD], own[WORD], own[ROW] = machine.rows, work.slot_block[row], row
+            row += 1
     return found
 
 

@@ -29,7 +29,7 @@ def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> 
     """
     queued, empty, last, needed = 0, 0, 0, 0
     wait, window = scanner.window_cycles - 1, scanner.window
-    several = 64 % window == 0  # windows per word; counted all at once
+    several = window <= 64 and window & (window - 1) == 0  # windows per word; counted all at once
     step = 64 if several else window
     mask = _ALL >> np.uint64(64 - min(window, 64))
     for start in range(first, end, step):
