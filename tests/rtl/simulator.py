@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "rtl"
-FLAGS = ("-O3", "-Wall", "--unroll-count", "4096", "--unroll-stmts", "1")
-"""Loops over PEs stay loops (`--unroll-stmts`); only generate loops are unrolled."""
-OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+FLAGS = ("-O3", "-fno-reorder", "-Wall", "--unroll-count", "4096", "--unroll-stmts", "1")
+"""Loops over PEs stay loops (`--unroll-stmts`), only generate loops are unrolled; looking for a better order
+of statements (`-fno-reorder`) would take Verilator longer than all the rest."""
+OPTIMISED_PES = 256
+"""Arrays with more PEs are compiled with -O1: a quarter slower, but g++ would need minutes."""
 KEPT = 60
 """Simulators that stay in the cache."""
 
@@ -32,6 +34,12 @@ class BuildKey:
     queue: int = 16
     large: bool = False
     """Room for layers of millions of outputs."""
+
+    @property
+    def optimisation(self) -> str:
+        """What make is told: how hard to optimise what runs every cycle, what runs once, and the library."""
+        level = 2 if self.rows * self.cols <= OPTIMISED_PES else 1
+        return f"OPT_FAST=-O{level} OPT_SLOW=-O0 OPT_GLOBAL=-O2"
 
     def parameters(self) -> dict[str, str]:
         """The parameters of rtl/gated_array.sv."""
@@ -72,7 +80,9 @@ def build_simulator(key: BuildKey) -> Path:
         return program
     _forget(folder.parent)
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder.parent) as work:
+        _lend_library(folder.parent, Path(work))
         _verilate(key, Path(work))
+        _keep_library(Path(work), folder.parent)
         made = Path(work) / "done"
         made.mkdir()
         shutil.copy2(Path(work) / "simulator", made / "simulator")
@@ -94,11 +104,33 @@ def _verilate(key: BuildKey, work: Path) -> None:
     macros = f"-DROWS={key.rows} -DCOLS={key.cols} -DGROUPS={key.groups} -DOUTPUT={int(key.kind == 'output')}"
     command = ["verilator", "--cc", "--exe", "--build", "--top-module", "gated_array", *FLAGS]
     command += [f"-G{name}={value}" for name, value in parameters.items()]
-    command += ["-CFLAGS", macros, "-MAKEFLAGS", " ".join(OPTIMISE), "--Mdir", str(work), "-o", "simulator"]
+    command += ["-CFLAGS", macros, "-MAKEFLAGS", key.optimisation, "--Mdir", str(work), "-o", "simulator"]
     command += [*map(str, sources()), str(SOURCES / "cosim.cpp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{key}: verilator failed\n{done.stdout}\n{done.stderr}")
+
+
+LIBRARY = ("verilated.o", "verilated_threads.o")
+"""Verilator's own part of a simulator: the same in all, and half of what it takes to build a small one."""
+
+
+def _library(cache: Path) -> Path:
+    return cache / f"library-{hashlib.blake2b(_verilator_version().encode(), digest_size=8).hexdigest()}"
+
+
+def _lend_library(cache: Path, work: Path) -> None:
+    """Hand the build what an earlier one compiled; make takes an object that is newer than its source."""
+    for name in LIBRARY:
+        if (_library(cache) / name).exists():
+            shutil.copyfile(_library(cache) / name, work / name)
+
+
+def _keep_library(work: Path, cache: Path) -> None:
+    _library(cache).mkdir(exist_ok=True)
+    for name in LIBRARY:
+        if (work / name).exists() and not (_library(cache) / name).exists():
+            (work / name).replace(_library(cache) / name)  # at once: others may be reading
 
 
 @functools.cache
@@ -110,7 +142,9 @@ def _digest(key: BuildKey) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for path in [*sources(), SOURCES / "cosim.cpp"]:
         digest.update(path.read_bytes())
-    digest.update(repr((asdict(key), key.parameters(), FLAGS, OPTIMISE, _verilator_version())).encode())
+    digest.update(
+        repr((asdict(key), key.parameters(), FLAGS, key.optimisation, _verilator_version())).encode()
+    )
     return digest.hexdigest()
 
 
