@@ -22,7 +22,6 @@ class Machine(NamedTuple):
     """What the kernels need of the hardware. Cycles and counts, all integers."""
 
     rows: int
-    cols: int
     dataflow: int
     exit: int
     """Cycles from the end of a fold's stream to its last result's exit."""
@@ -72,7 +71,6 @@ def machine(hardware: Hardware) -> Machine:
     shifts_down = array.dataflow == "os" and array.pipelining != "scalesim"
     return Machine(
         rows=array.rows,
-        cols=array.cols,
         dataflow=DATAFLOWS.index(array.dataflow),
         exit=skew + array.rows if shifts_down else skew,
         serial=int(array.pipelining != "overlapped"),

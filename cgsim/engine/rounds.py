@@ -14,7 +14,7 @@ from cgsim.mapping.parts import END, FIRST, LENGTH, SKIP_END, SKIP_FIRST
 from cgsim.mapping.plan import Plan
 
 NEEDED, STREAM, LOAD, WORD, ROW = range(5)
-PRESENT, PART, TIMES, REPEAT = range(4)
+PRESENT, PART, REPEAT = range(3)
 
 
 class Rounds(NamedTuple):
@@ -23,8 +23,8 @@ class Rounds(NamedTuple):
     `folds` int64 [P, G, 5]: NEEDED vectors of a group, STREAM cycles until the last of them has entered (0:
     the group takes no part), LOAD cycles in which its stationary operands (`os`: row addresses) are written,
     WORD, a number that is equal where groups read the same activations, ROW of `words` that tells which of
-    the candidates [first, end) are needed. `rounds` int64 [P, 4]: PRESENT groups that hold a slot; PART of
-    the reduction; TIMES the round is run per row fold; REPEAT, set by `cut`.
+    the candidates [first, end) are needed. `rounds` int64 [P, 3]: PRESENT groups that hold a slot; PART of
+    the reduction; REPEAT, set by `cut`.
     """
 
     folds: np.ndarray
@@ -36,9 +36,8 @@ class Rounds(NamedTuple):
 
 @njit(cache=True, inline="always")
 def _rounds(positions: int, groups: int, words: np.ndarray, first: int, end: int) -> Rounds:
-    rounds = np.zeros((positions, 4), np.int64)
-    rounds[:, TIMES] = 1
-    return Rounds(np.zeros((positions, groups, 5), np.int64), rounds, words, first, end)
+    folds = np.zeros((positions, groups, 5), np.int64)
+    return Rounds(folds, np.zeros((positions, 3), np.int64), words, first, end)
 
 
 @njit(cache=True)
@@ -270,10 +269,10 @@ def cut(found: Rounds, slices: Slices, reduction: int, machine: Machine) -> None
     """Restrict rounds to the chunk `slices`, `reduction` long."""
     for position in range(len(found.rounds)):
         own = found.rounds[position]
-        own[REPEAT] = own[TIMES]
         if machine.dataflow != OS:
-            own[REPEAT] *= slices.folds[own[PART]]
+            own[REPEAT] = slices.folds[own[PART]]
             continue
+        own[REPEAT] = 1
         for group in range(found.folds.shape[1]):  # one fold, however long
             if found.folds[position, group, NEEDED] > 0:
                 found.folds[position, group, NEEDED] = found.folds[position, group, STREAM] = reduction
