@@ -104,7 +104,17 @@ def _verilate(key: BuildKey, work: Path) -> None:
     macros = f"-DROWS={key.rows} -DCOLS={key.cols} -DGROUPS={key.groups} -DOUTPUT={int(key.kind == 'output')}"
     command = ["verilator", "--cc", "--exe", "--build", "--top-module", "gated_array", *FLAGS]
     command += [f"-G{name}={value}" for name, value in parameters.items()]
-    command += ["-CFLAGS", macros, "-MAKEFLAGS", key.optimisation, "--Mdir", str(work), "-o", "simulator"]
+    lent = "".join(f" -o {name}" for name in LIBRARY if (work / name).exists())  # make's -o: as good as new
+    command += [
+        "-CFLAGS",
+        macros,
+        "-MAKEFLAGS",
+        key.optimisation + lent,
+        "--Mdir",
+        str(work),
+        "-o",
+        "simulator",
+    ]
     command += [*map(str, sources()), str(SOURCES / "cosim.cpp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -120,7 +130,7 @@ def _library(cache: Path) -> Path:
 
 
 def _lend_library(cache: Path, work: Path) -> None:
-    """Hand the build what an earlier one compiled; make takes an object that is newer than its source."""
+    """Hand the build what an earlier one compiled."""
     for name in LIBRARY:
         if (_library(cache) / name).exists():
             shutil.copyfile(_library(cache) / name, work / name)
