@@ -33,6 +33,18 @@ bool bit(const VlWide<N>& value, int i) {
   return value[i / 32] >> (i % 32) & 1;
 }
 
+template <typename T>
+bool any(const T& value) {
+  return value != 0;
+}
+template <std::size_t N>
+bool any(const VlWide<N>& value) {
+  for (std::size_t i = 0; i < N; i++) {
+    if (value[i]) return true;
+  }
+  return false;
+}
+
 void need(bool good, const char* what) {
   if (good) return;
   std::fprintf(stderr, "cosim: %s\n", what);
@@ -110,7 +122,7 @@ class Machine {
       supply();
       top_.clk = 0;
       top_.eval();
-      idle = top_.enters || top_.load ? 0 : idle + 1;
+      idle = any(top_.enters) || any(top_.load) ? 0 : idle + 1;
       need(idle < 1000000, "the array stands still");
       collect();
       top_.clk = 1;
@@ -168,7 +180,7 @@ class Machine {
 
   // Takes what the accumulator buffers are being told.
   void collect() {
-    if (!top_.result) return;
+    if (!any(top_.result)) return;
     for (int g = 0; g < GROUPS; g++) {
       if (!bit(top_.result, g)) continue;
       const std::size_t address = top_.result_address[g];

@@ -9,6 +9,7 @@ from math import ceil
 
 import numpy as np
 
+from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.plan import pixel_places
 from cgsim.mapping.slots import slots
@@ -18,6 +19,8 @@ from tests.rtl.simulator import BuildKey
 
 REGISTERS, PARTS, THRESHOLDS, NEED, BLOCKS = range(5)
 """Spaces that the host writes (rtl/cgsim_pkg.sv)."""
+MOST = (1 << 20) - 1
+"""What an index of the RTL can count to."""
 NEVER = 2**31 - 1
 """The threshold of a column without a channel."""
 ALL_COLUMNS = 0xFFFF
@@ -148,6 +151,10 @@ class _Builder:
         items = registers["folds"] * registers["sections"]
         large = results > 1 << 14 or items > 1 << 11 or items * registers["base_parts"] > 1 << 12
         large |= parts > 1 << 9 or max(registers["folds"], self.layer.out_channels) > 1 << 10
+        if max(results, registers["stride"], *(phase.head[0] for phase in phases)) > MOST:
+            raise CgsimError(
+                f"layer {self.layer.name!r}: {results} outputs per column, expected at most {MOST} in the RTL"
+            )
         kind = "output" if self.dataflow == "os" else "stationary"
         key = BuildKey(self.rows, self.cols, self.groups, kind, window, queue, large)
         head = [len(self.writes), results, len(blocks), *phases[0].head, *phases[1].head]
