@@ -2,8 +2,8 @@
 
     python benchmarks/bench.py [--hardware asic-28nm] [--repeat 7] [--settings]
 
-Replay is measured on one core with warm kernels, each figure the median of its repeats, in CPU seconds so that
-other work on the machine disturbs it less. `images/s` is the whole replay, reading and unpacking the trace
+Replay is measured on one core with warm kernels, each figure the median of its repeats, in CPU seconds so
+that other work on the machine disturbs it less. `images/s` is the whole replay, reading and unpacking the trace
 included; `kernels` the kernels alone, their gates in memory. A plain read of the same gate bytes (their
 sum, as 64-bit words) stands beside it: no replay can be faster. Mapping and the start of the command are
 reported apart, as they do not grow with the number of images. `--settings` measures the ResNet-18 trace for
@@ -50,7 +50,7 @@ def median(
 
 
 def replay(trace: Trace, hardware: cgsim.Hardware, repeat: int) -> tuple[float, float, float, float]:
-    """(images per second of the whole replay, of its kernels, gate bytes per second of these, of a plain read)."""
+    """(images per second of the whole replay, of its kernels, gate bytes per second of these, of a read)."""
     samples = np.arange(max(IMAGES, trace.n_samples)) % trace.n_samples
     seconds = median(lambda: run(trace, hardware, samples), repeat)
     kernels = median(kernel_calls(trace, hardware, samples), repeat)
