@@ -2,12 +2,12 @@
 
     python benchmarks/bench.py [--hardware asic-28nm] [--repeat 7] [--settings]
 
-Replay is measured on one core with warm kernels, each figure the median of its repeats, in CPU seconds so
-that other work on the machine disturbs it less. `images/s` is the whole replay, reading and unpacking the trace
-included; `kernels` the kernels alone, their gates in memory. A plain read of the same gate bytes (their
-sum, as 64-bit words) stands beside it: no replay can be faster. Mapping and the start of the command are
-reported apart, as they do not grow with the number of images. `--settings` measures the ResNet-18 trace for
-every dataflow and several numbers of column groups, and settings of the gate unit.
+Replay is measured on one core with warm kernels, each figure the median of its repeats, in CPU seconds
+so that other work on the machine disturbs it less. `images/s` is the whole replay, reading and unpacking
+the trace included; `kernels` the kernels alone, their gates in memory. A plain read of the same gate
+bytes (their sum, as 64-bit words) stands beside it: no replay can be faster. Mapping and the start of
+the command are reported apart, as they do not grow with the number of images. `--settings` measures the
+ResNet-18 trace for every dataflow and several numbers of column groups, and settings of the gate unit.
 """
 
 from __future__ import annotations
