@@ -72,9 +72,8 @@ FAULTS: dict[str, tuple[Kind, str, str, str]] = {
 }
 
 
-@pytest.mark.skipif(not VALIDATE, reason="builds an array per fault: with CGSIM_VALIDATE=1")
 @pytest.mark.usefixtures("rtl")
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", list(FAULTS) if VALIDATE else list(FAULTS)[:2])  # each builds an array
 def test_a_fault_is_seen(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, file, right, wrong = FAULTS[fault]
     shutil.copytree(simulator.SOURCES, tmp_path / "rtl")
