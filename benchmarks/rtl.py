@@ -79,9 +79,8 @@ def main() -> None:
     if missing_tools():
         sys.exit(f"the RTL needs {', '.join(missing_tools())}: make setup-rtl")
     print("RTL under Verilator, one core")
-    print(
-        f"{'array':>8} {'layer':>6} {'groups':>6} {'dataflow':>8} {'build s':>8} {'cycles':>9} {'cycles/s':>10}"
-    )
+    heads = ("array", "layer", "groups", "dataflow", "build s", "cycles", "cycles/s")
+    print(" ".join(f"{head:>{width}}" for head, width in zip(heads, (8, 6, 6, 8, 8, 9, 10), strict=True)))
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache  # nothing that was built before
         built: dict[BuildKey, float] = {}
