@@ -42,7 +42,7 @@ format: $(VENV)/.all-ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.demo-ready
+bench: $(VENV)/.all-ready setup-rtl
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/rtl.py
 
