@@ -24,9 +24,10 @@ ALLOWED: dict[str, set[str]] = {
     "shipped": {"errors"},
     "trace": {"errors", "lazy", "shipped"},
     "models": {"errors", "atomic", "lazy", "shipped", "trace"},
-    "hardware": {"errors", "atomic", "shipped"},
+    "dram": {"errors", "atomic"},
+    "hardware": {"errors", "atomic", "shipped", "dram"},
     "mapping": {"errors", "trace", "hardware"},
-    "engine": {"errors", "trace", "hardware", "mapping"},
+    "engine": {"errors", "trace", "hardware", "mapping", "dram"},
     "results": {"errors", "atomic", "trace", "hardware", "engine.columns"},
     "simulation": {"errors", "trace", "hardware", "mapping", "engine", "results"},
     "explore": {"errors", "shipped", "trace", "hardware", "mapping", "engine", "results", "simulation"},
@@ -41,10 +42,11 @@ LIBRARIES: dict[str, set[str]] = {
     "PIL": {"models"},
     "matplotlib": {"results"},
     "pydantic": {"hardware"},
-    "yaml": {"hardware", "models", "commands"},
+    "yaml": {"dram", "hardware", "models", "commands"},
 }
 # part -> libraries that it must never import: time knows no files, tables or plots.
 BARRED: dict[str, set[str]] = {
+    "dram": {"pandas", "pyarrow", "fsspec"},
     "mapping": {"pandas", "pyarrow", "fsspec"},
     "engine": {"pandas", "pyarrow", "fsspec"},
 }

@@ -59,7 +59,9 @@ def compiled() -> bool:
 def source_digest(package: Path) -> str:
     """Hash of all sources that kernels are made of, 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted([*package.glob("engine/*.py"), *package.glob("mapping/*.py")]):
+    for path in sorted(
+        path for part in ("dram", "engine", "mapping") for path in package.glob(f"{part}/*.py")
+    ):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
