@@ -155,6 +155,16 @@ class Buffers(Section):
     double_buffered: bool = Field(
         description="Whether the next tile is loaded, and the last one stored, while this one computes.",
     )
+    keep_on_chip: bool = Field(
+        default=False,
+        description="Whether an output that fits stays in the activation buffer for the layers that read it.",
+    )
+    bytes_per_cycle: Annotated[int | str, BeforeValidator(ideal_or_count)] = Field(
+        default="ideal",
+        json_schema_extra={**_extra("bytes/cycle"), "expected": IDEAL_OR_COUNT},
+        description="Bytes per cycle that the DMA moves into and out of the buffers, together. `ideal`: the "
+        "buffers never hold the DMA up.",
+    )
 
     @property
     def activation_bytes(self) -> int:
@@ -183,6 +193,19 @@ class Dma(Section):
     conditional_fetch: Literal["eager", "on_demand"] = Field(
         description="When conditional weights and activations are fetched. `eager`: always, ahead of time. "
         "`on_demand`: only what the gates ask for, after the base phase has shown it.",
+    )
+    burst_bytes: Literal[32, 64, 128, 256, 512, 1024] = Field(
+        default=64,
+        json_schema_extra=_extra("bytes"),
+        description="What the DMA asks the DRAM for at a time, aligned to its own size. At least one request "
+        "of the standard.",
+    )
+    max_outstanding: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        json_schema_extra=_extra("bursts"),
+        description="Bursts that may be under way: asked for, data not yet back.",
     )
 
 
@@ -233,6 +256,15 @@ class MappingOptions(Section):
         description="How output channels are assigned to columns. `clustered`: channels that gate together "
         "share a column group, learned from the first half of the trace's samples.",
     )
+    objective: Literal["cycles", "traffic"] = Field(
+        default="cycles",
+        description="What tile sizes and loop orders are chosen for: least cycles, or fewest off-chip bytes.",
+    )
+    activation_layout: Literal["pixel_major", "channel_major"] = Field(
+        default="pixel_major",
+        description="How activations lie in DRAM. `pixel_major`: in blocks of as many channels as a burst "
+        "holds, pixel by pixel. `channel_major`: channel by channel.",
+    )
 
 
 class Hardware(Section):
@@ -271,9 +303,14 @@ class Hardware(Section):
         return 1000.0 / self.clock_mhz
 
     @property
+    def dram_bytes_per_cycle(self) -> float:
+        """Peak bandwidth of the DRAM in bytes per cycle of the accelerator."""
+        return self.dram.bytes_per_cycle
+
+    @property
     def dram_gb_per_second(self) -> float:
-        """DRAM bandwidth in gigabytes (1e9 bytes) per second."""
-        return self.dram.bytes_per_cycle * self.clock_mhz / 1000.0
+        """Peak bandwidth of the DRAM in gigabytes (1e9 bytes) per second."""
+        return self.dram_bytes_per_cycle * self.clock_mhz / 1000.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as nested dicts of plain values (what a hardware file holds)."""
