@@ -26,8 +26,7 @@ def array_cycles(layer: Layer, hardware: Hardware, gates: np.ndarray | None, bat
     layout = slots(
         operation.layer, hardware.array.cols, hardware.array.column_groups if gates is not None else 1
     )
-    order = hardware.mapping.pixel_order if hardware.array.dataflow == "is" else None
-    whole = plan(operation.layer, layout, whole_layer(operation.layer, layout, batch), batch, order)
+    whole = plan(operation.layer, layout, whole_layer(operation.layer, layout, batch), hardware, batch)
     work = workload(operation, layout, hardware)
     bits = np.ones((1, 1, batch * layer.pixels), bool) if gates is None else np.asarray(gates, bool)
     bits = bits.reshape(-1, bits.shape[-2], bits.shape[-1])

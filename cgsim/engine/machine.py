@@ -54,6 +54,10 @@ class Workload(NamedTuple):
     weight_bits: int
     activation_bits: int
     residuals: int
+    reads: int
+    """1: inputs are loaded; 0: they are on chip. So for residual operands, and outputs."""
+    residual_reads: int
+    writes: int
     pixels: int
     out_width: int
     in_height: int
@@ -100,6 +104,9 @@ def workload(operation: Operation, layout: Slots, hardware: Hardware) -> Workloa
         weight_bits=layer.weight_bits,
         activation_bits=layer.activation_bits,
         residuals=operation.residuals,
+        reads=1,
+        residual_reads=1,
+        writes=1,
         pixels=layer.pixels,
         out_width=layer.out_shape[2],
         in_height=layer.in_shape[1],

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from cgsim.engine.bits import join
-from cgsim.engine.columns import TENSORS
-from cgsim.engine.dram import dram
+from cgsim.engine.dram import memory
+from cgsim.engine.journal import SILENT
 from cgsim.engine.machine import machine, workload
-from cgsim.engine.pipeline import CYCLES, METRICS
+from cgsim.engine.pipeline import BYTES, CYCLES
 from cgsim.engine.replay import replay_dense, replay_gated
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
@@ -54,7 +54,7 @@ class Mapped:
         """Choose the tiling (or take the one given); raises CgsimError if not even the smallest tile fits."""
         layer = operation.layer
         self.operation, self.hardware = operation, hardware
-        self.memory = dram(hardware)
+        self.memory = memory(hardware)
         self.machine = machine(hardware)
         self.layout = slots(layer, hardware.array.cols, groups)
         self.work = workload(operation, self.layout, hardware)
@@ -75,13 +75,13 @@ class Mapped:
             result = self.dense(self.hardware.mapping.batch, tiling)
         else:
             result = self.gated(calibration.gates, tiling)[0]
-        return int(result[CYCLES]), int(result[METRICS - len(TENSORS) : METRICS].sum())
+        return int(result[CYCLES]), int(result[BYTES].sum())
 
     def _plan(self, tiling: Tiling, batch: int) -> Plan:
         key = (tiling, batch)
         if key not in self._plans:
-            order = self.hardware.mapping.pixel_order if self.hardware.array.dataflow == "is" else None
-            self._plans[key] = plan(self.operation.layer, self.layout, tiling, batch, order)
+            cuts = self.operation.output_cuts
+            self._plans[key] = plan(self.operation.layer, self.layout, tiling, self.hardware, batch, cuts)
         return self._plans[key]
 
     def _whole(self, batch: int) -> Plan:
@@ -90,7 +90,7 @@ class Mapped:
     def dense(self, batch: int = 1, tiling: Tiling | None = None) -> np.ndarray:
         """Counts of the whole reduction for one batch of samples: int64 [RESULTS]."""
         tiles = self._plan(tiling or self.tiling, batch)
-        return replay_dense(tiles, self._whole(batch), self.work, self.machine, self.memory)
+        return replay_dense(tiles, self._whole(batch), self.work, self.machine, self.memory, SILENT)
 
     def gated(self, gates: np.ndarray, tiling: Tiling | None = None) -> np.ndarray:
         """Counts per batch under `gates`, uint64 [batches, samples, N or 1, W]: int64 [batches, RESULTS]."""
@@ -107,6 +107,7 @@ class Mapped:
             self.work,
             self.machine,
             self.memory,
+            SILENT,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cgsim.engine.dram import dram
+from cgsim.engine.dram import memory
+from cgsim.engine.journal import SILENT
 from cgsim.engine.machine import machine
 from cgsim.engine.mapped import Calibration, Mapped
 from cgsim.engine.pipeline import (
@@ -18,7 +19,7 @@ from cgsim.engine.pipeline import (
     VECTOR,
     WEIGHT_LOAD,
 )
-from cgsim.engine.replay import RESULTS
+from cgsim.engine.replay import DRAM, RESULTS
 from cgsim.engine.vector import run_vector
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
@@ -153,5 +154,5 @@ def gate_network(layer: Layer, hardware: Hardware, samples: int) -> np.ndarray:
 
 def _on_vector_unit(tiles: np.ndarray, hardware: Hardware) -> np.ndarray:
     counts = np.zeros(RESULTS, np.int64)
-    counts[:METRICS] = run_vector(tiles, machine(hardware), dram(hardware))
+    counts[:METRICS], counts[DRAM:] = run_vector(tiles, machine(hardware), memory(hardware), SILENT)
     return counts

@@ -5,27 +5,31 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram.counters import COUNTERS
 from cgsim.engine.bits import count_all, filters_of, unite
-from cgsim.engine.dram import Dram
+from cgsim.engine.dram import Memory
+from cgsim.engine.journal import Journal
 from cgsim.engine.machine import IS, Machine, Workload
 from cgsim.engine.pipeline import METRICS, array_alone, run_pipeline
 from cgsim.engine.steps import outline, program
 from cgsim.mapping.plan import Plan
 
-ARRAY_CYCLES, ON = METRICS, METRICS + 1
-"""Fields after those of the pipeline: cycles of the array alone, gates that are on."""
-RESULTS = METRICS + 2
+ARRAY_CYCLES, ON, DRAM = METRICS, METRICS + 1, METRICS + 2
+"""Fields after those of the pipeline: cycles of the array alone, gates that are on, what the DRAM counted."""
+RESULTS = DRAM + COUNTERS
 
 
 @njit(cache=True)
-def replay_dense(plan: Plan, whole: Plan, work: Workload, machine: Machine, memory: Dram) -> np.ndarray:
+def replay_dense(
+    plan: Plan, whole: Plan, work: Workload, machine: Machine, memory: Memory, journal: Journal
+) -> np.ndarray:
     """A layer without conditional path, for one batch: int64 [RESULTS].
 
     `whole`: the plan of unlimited buffers.
     """
     out = np.zeros(RESULTS, np.int64)
     steps = outline(plan, work, machine)
-    out[:METRICS] = run_pipeline(steps, plan, work, machine, memory)
+    out[:METRICS], out[DRAM:] = run_pipeline(steps, plan, work, machine, memory, journal)
     if not one_tile(plan):
         steps = outline(whole, work, machine)
     out[ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
@@ -41,7 +45,8 @@ def replay_gated(
     whole: Plan,
     work: Workload,
     machine: Machine,
-    memory: Dram,
+    memory: Memory,
+    journal: Journal,
 ) -> np.ndarray:
     """A gated layer, batch by batch: int64 [B, RESULTS].
 
@@ -54,11 +59,12 @@ def replay_gated(
         own = gates[batch]
         united = unite(own, slot_first, slot_end)
         filters = _filters(own, plan, work, machine)
-        steps = program(base, plan, work, machine, own, united, filters)
-        out[batch, :METRICS] = run_pipeline(steps, plan, work, machine, memory)
+        steps = program(base, plan, work, machine, own, united, filters, True)
+        counted = run_pipeline(steps, plan, work, machine, memory, journal)
+        out[batch, :METRICS], out[batch, DRAM:] = counted
         if not one_tile(plan):
             filters = _filters(own, whole, work, machine)
-            steps = program(base_alone, whole, work, machine, own, united, filters)
+            steps = program(base_alone, whole, work, machine, own, united, filters, False)
         out[batch, ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
         out[batch, ON] = count_all(own)
     return out
@@ -83,6 +89,7 @@ def replay_array(
         gates,
         united,
         _filters(gates, whole, work, machine),
+        False,
     )
     return array_alone(steps, whole, work, machine)
 

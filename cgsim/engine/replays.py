@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cgsim.engine.columns import TENSORS
-from cgsim.engine.dram import dram
+from cgsim.engine.dram import memory
 from cgsim.engine.gates import Gates
+from cgsim.engine.journal import SILENT
 from cgsim.engine.machine import machine
 from cgsim.engine.mapped import Calibration, Mapped, mapped
-from cgsim.engine.pipeline import CYCLES, METRICS
+from cgsim.engine.pipeline import CYCLES, METRICS, PARTS
 from cgsim.engine.reduced import Reduced, Shape, gate_network, shape_of
-from cgsim.engine.replay import ON, RESULTS
+from cgsim.engine.replay import DRAM, ON, RESULTS
 from cgsim.engine.vector import run_vector
 from cgsim.hardware import Hardware
 from cgsim.mapping.channel_order import channel_order
@@ -56,7 +56,7 @@ def share_out(counts: np.ndarray, samples: int) -> np.ndarray:
         return counts
     each, rest = np.divmod(counts[:, None], samples)
     shares: np.ndarray = each + (np.arange(samples)[:, None] < rest)
-    shares[..., CYCLES] = shares[..., CYCLES + 1 : METRICS - len(TENSORS)].sum(axis=2)
+    shares[..., CYCLES] = shares[..., PARTS].sum(axis=2)
     return shares.reshape(-1, counts.shape[1])
 
 
@@ -185,7 +185,8 @@ class VectorLayer(Replay):
             counts = np.zeros(RESULTS, np.int64)
             if channels:
                 tiles = np.tile(vector_tiles(left, self.hardware), (samples, 1))
-                counts[:METRICS] = run_vector(tiles, machine(self.hardware), dram(self.hardware))
+                counted = run_vector(tiles, machine(self.hardware), memory(self.hardware), SILENT)
+                counts[:METRICS], counts[DRAM:] = counted
             self._by_channels[channels, samples] = counts
         return self._by_channels[channels, samples]
 

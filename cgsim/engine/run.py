@@ -11,7 +11,7 @@ import numpy as np
 from cgsim.engine.checks import check_conservation
 from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
 from cgsim.engine.gates import Gates
-from cgsim.engine.pipeline import CYCLES, METRICS
+from cgsim.engine.pipeline import BYTES, CYCLES
 from cgsim.engine.replay import ARRAY_CYCLES, RESULTS
 from cgsim.engine.replays import (
     Channels,
@@ -142,5 +142,5 @@ def _columns(
         for position, name in enumerate(names, start=1):
             columns[f"{mode}_{name}"] = results[:, position]
         columns[f"{mode}_macs"] = macs[mode].ravel()
-        columns[f"{mode}_offchip_bytes"] = results[:, METRICS - len(TENSORS) : METRICS].sum(axis=1)
+        columns[f"{mode}_offchip_bytes"] = results[:, BYTES].sum(axis=1)
     return {column.name: columns[column.name] for column in COLUMNS}

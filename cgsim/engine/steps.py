@@ -9,9 +9,29 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.engine.addresses import known_pieces, late_pieces
 from cgsim.engine.bits import any_in_range
 from cgsim.engine.folds import RUN_FIELDS, run_alike, run_rounds
-from cgsim.engine.machine import LAYER, OS, Machine, Workload
+from cgsim.engine.machine import OS, Machine, Workload
+from cgsim.engine.program import (
+    ACTIVATION_BYTES,
+    CHUNK,
+    CONDITIONAL,
+    LAST,
+    OUTPUTS,
+    RESIDUAL_BYTES,
+    RUN,
+    STORE_BYTES,
+    TILE,
+    WEIGHT_BYTES,
+    Program,
+    chunks,
+    lanes_of,
+    patch_area,
+    row_folds,
+    size_in_bytes,
+    tile_at,
+)
 from cgsim.engine.rounds import (
     Rounds,
     Slices,
@@ -27,49 +47,12 @@ from cgsim.engine.rounds import (
 )
 from cgsim.mapping.plan import Plan
 
-TILE, CONDITIONAL, LAST, WEIGHT_BYTES, ACTIVATION_BYTES, RESIDUAL_BYTES, OUTPUTS, RUN = range(8)
-"""Fields of a step; from RUN on, for each lane the fields of its run of rounds (`cgsim.engine.folds`)."""
-_ALL = 1 << 40
-
-
-@njit(cache=True, inline="always")
-def lanes_of(work: Workload, machine: Machine) -> int:
-    """Clocks of a layer: one, or one per column group where groups wait only at the end of the layer."""
-    return work.column_groups if machine.sync == LAYER else 1
-
-
-@njit(cache=True, inline="always")
-def size_in_bytes(values: int, bits: int) -> int:
-    """Bytes of `values` packed values of `bits` bits."""
-    return (values * bits + 7) // 8
-
 
 @njit(cache=True)
-def tile_at(tile: int, plan: Plan) -> tuple[int, int]:
-    """(pixel tile, channel tile) of tile number `tile` in execution order."""
-    if plan.loop_order == 0:
-        pixel_tiles = plan.pixels.shape[0]
-        return tile % pixel_tiles, tile // pixel_tiles
-    channel_tiles = plan.folds.shape[0]
-    return tile // channel_tiles, tile % channel_tiles
+def outline(plan: Plan, work: Workload, machine: Machine) -> Program:
+    """The program of one layer for one batch as far as no gate matters.
 
-
-@njit(cache=True)
-def chunks(phase: np.ndarray, slices: Slices, at_channels: int, plan: Plan, rows: int) -> int:
-    """Steps that a phase of a tile takes: one, unless weights are streamed in chunks."""
-    if len(phase) == 0:
-        return 0
-    if plan.loop_order != 1:
-        return 1
-    folds, _ = take(slices, phase, plan.channels[at_channels], rows, 0, _ALL)
-    return -(-folds // plan.chunk_folds)
-
-
-@njit(cache=True)
-def outline(plan: Plan, work: Workload, machine: Machine) -> np.ndarray:
-    """Steps of one layer for one batch, int64 [steps, RUN + lanes * RUN_FIELDS], as far as no gate matters.
-
-    Those of the base path are complete; those of the conditional path wait for `program`.
+    Steps of the base path are complete; those of the conditional path wait for `program`.
     """
     pixel_tiles, channel_tiles = plan.pixels.shape[0], plan.folds.shape[0]
     base_slices, late_slices = slices_of(work.base_parts), slices_of(work.late_parts)
@@ -90,32 +73,36 @@ def outline(plan: Plan, work: Workload, machine: Machine) -> np.ndarray:
             end = row + chunks(work.late_parts, late_slices, at_channels, plan, machine.rows)
             steps[row:end, TILE] = late
             steps[row:end, CONDITIONAL] = 1
+            steps[row:end, CHUNK] = np.arange(end - row)
             _finish(steps[end - 1], at_pixels, plan.channels[at_channels], plan, work)
             row = end
-    return steps
+    pieces, used = known_pieces(steps, plan, work, machine)
+    return Program(steps, pieces, used)
 
 
 @njit(cache=True)
 def program(
-    base: np.ndarray,
+    base: Program,
     plan: Plan,
     work: Workload,
     machine: Machine,
     gates: np.ndarray,
     united: np.ndarray,
     filters: np.ndarray,
-) -> np.ndarray:
-    """The steps of `outline`, `base`, completed with what the gates of a batch ask for.
+    moved: bool,
+) -> Program:
+    """The program of `outline`, `base`, completed with what the gates of a batch ask for.
 
     `gates` uint64 [N or 1, W] of all the batch's pixels (one row where all channels share a gate). `united`
     uint64 [slots, W]: pixels that a slot needs. `filters` uint64 [slots of pixels, N / 64]: channels that a
-    slot of pixels needs (`is` only).
+    slot of pixels needs (`is` only). Pieces are listed only if anything is `moved`.
     """
-    steps = base.copy()
+    steps = base.steps.copy()
+    pieces, used = base.pieces.copy(), base.used
     here = np.zeros(plan.channels[-1, 1], np.bool_)  # channels whose conditional weights are in the buffer
     tracked = machine.on_demand == 1 and plan.inputs[:, 1].max() > 0
     samples = plan.pixels[-1, 1] // work.pixels if tracked else 0
-    loaded = np.zeros((samples, work.in_height, work.in_width), np.bool_)  # whose conditional inputs are
+    loaded = np.zeros((samples, work.in_height, work.in_width), np.int32)  # tile + 1 that loaded its inputs
     slices = slices_of(work.late_parts)
     row = 0
     while row < len(steps):
@@ -123,9 +110,12 @@ def program(
         if steps[row, CONDITIONAL]:
             while end < len(steps) and steps[end, CONDITIONAL] and steps[end, TILE] == steps[row, TILE]:
                 end += 1
-            _late_steps(steps[row:end], plan, work, machine, slices, gates, united, filters, here, loaded)
+            late = steps[row:end]
+            wanted = _late_steps(late, plan, work, machine, slices, gates, united, filters, here, loaded)
+            if moved:
+                pieces, used = late_pieces(late, pieces, used, wanted, loaded, plan, work, machine, slices)
         row = end
-    return steps
+    return Program(steps, pieces, used)
 
 
 @njit(cache=True)
@@ -149,14 +139,15 @@ def _base_steps(
         slices.wanted[part] = users(work.base_parts[part], channels[0], channels[1])
     for chunk in range(count):
         step = steps[row]
-        first, end = _row_folds(chunk, count, plan)
+        first, end = row_folds(chunk, count, plan)
         folds, reduction = take(slices, work.base_parts, channels, machine.rows, first, end)
         step[TILE] = tile
+        step[CHUNK] = chunk
         if plan.loop_order == 1 or at_pixels == 0:
             step[WEIGHT_BYTES] = size_in_bytes(weights_of(slices), work.weight_bits)
         if chunk == 0:
-            values = plan.inputs[at_channels, 0] * _patch_area(at_pixels, plan)
-            step[ACTIVATION_BYTES] = size_in_bytes(values, work.activation_bits)
+            values = plan.inputs[at_channels, 0] * patch_area(at_pixels, plan)
+            step[ACTIVATION_BYTES] = work.reads * size_in_bytes(values, work.activation_bits)
         if times == 0:
             rounds = base_rounds(at_pixels, at_channels, plan, work, machine)
             _run(step, rounds, slices, reduction, work, machine)
@@ -182,30 +173,33 @@ def _late_steps(
     filters: np.ndarray,
     here: np.ndarray,
     loaded: np.ndarray,
-) -> None:
-    """Complete the conditional steps of a tile."""
+) -> np.ndarray:
+    """Complete the conditional steps of a tile, but for pieces; the channels whose weights they fetch, bool [N].
+
+    Marks what is fetched in `here` and `loaded`.
+    """
     at_pixels, at_channels = tile_at(steps[0, TILE], plan)
     channels, pixels = plan.channels[at_channels], plan.pixels[at_pixels]
     kept = plan.loop_order != 1  # fetched weights stay for the pixel tiles that follow
     wanted = _wanted_channels(channels, gates, pixels, here, kept, machine.on_demand == 1)
     count_wanted(slices, work.late_parts, channels, wanted)
     if plan.loop_order == 0 or at_channels == 0:
-        loaded[:] = False
+        loaded[:] = 0
     late_pixels = 0
     if plan.inputs[at_channels, 1] > 0:
         if machine.on_demand:
             first_slot = plan.folds[at_channels, 0] * work.column_groups
             end_slot = min(plan.folds[at_channels, 1] * work.column_groups, united.shape[0])
-            late_pixels = _fetch_pixels(united[first_slot:end_slot], pixels, work, loaded)
+            late_pixels = _fetch_pixels(united[first_slot:end_slot], pixels, work, loaded, steps[0, TILE] + 1)
         elif plan.loop_order == 0 or at_channels == 0:
-            late_pixels = _patch_area(at_pixels, plan)
-    steps[0, ACTIVATION_BYTES] = size_in_bytes(
+            late_pixels = patch_area(at_pixels, plan)
+    steps[0, ACTIVATION_BYTES] = work.reads * size_in_bytes(
         late_pixels * plan.inputs[at_channels, 1], work.activation_bits
     )
     rounds = late_rounds(at_pixels, at_channels, plan, work, machine, united, filters)
     reduction = 0
     for chunk in range(len(steps)):
-        first, end = _row_folds(chunk, len(steps), plan)
+        first, end = row_folds(chunk, len(steps), plan)
         before = reduction
         _, reduction = take(slices, work.late_parts, channels, machine.rows, first, end)
         steps[chunk, WEIGHT_BYTES] = size_in_bytes(weights_of(slices), work.weight_bits)
@@ -213,14 +207,7 @@ def _late_steps(
             steps[chunk, RUN:] = steps[chunk - 1, RUN:]  # as long as the chunk before
         else:
             _run(steps[chunk], rounds, slices, reduction, work, machine)
-
-
-@njit(cache=True, inline="always")
-def _row_folds(chunk: int, count: int, plan: Plan) -> tuple[int, int]:
-    """Row folds [first, end) of a chunk; one that is not chunked takes all."""
-    if count == 1:
-        return 0, _ALL
-    return chunk * plan.chunk_folds, (chunk + 1) * plan.chunk_folds
+    return wanted
 
 
 @njit(cache=True)
@@ -239,13 +226,9 @@ def _finish(step: np.ndarray, at_pixels: int, channels: np.ndarray, plan: Plan, 
     pixels = plan.pixels[at_pixels, 1] - plan.pixels[at_pixels, 0]
     step[LAST] = 1
     step[OUTPUTS] = pixels * (channels[1] - channels[0])
-    step[RESIDUAL_BYTES] = size_in_bytes(step[OUTPUTS] * work.residuals, work.activation_bits)
-
-
-@njit(cache=True, inline="always")
-def _patch_area(at_pixels: int, plan: Plan) -> int:
-    patch = plan.patch[at_pixels]
-    return plan.samples[at_pixels] * (patch[1] - patch[0]) * (patch[3] - patch[2])
+    residuals = work.residuals * work.residual_reads
+    step[RESIDUAL_BYTES] = size_in_bytes(step[OUTPUTS] * residuals, work.activation_bits)
+    step[STORE_BYTES] = work.writes * size_in_bytes(step[OUTPUTS], work.activation_bits)
 
 
 @njit(cache=True)
@@ -264,8 +247,10 @@ def _wanted_channels(
 
 
 @njit(cache=True)
-def _fetch_pixels(united: np.ndarray, pixels: np.ndarray, work: Workload, loaded: np.ndarray) -> int:
-    """Input pixels that needed outputs of the tile read and that are not in the buffer yet; marks them."""
+def _fetch_pixels(
+    united: np.ndarray, pixels: np.ndarray, work: Workload, loaded: np.ndarray, stamp: int
+) -> int:
+    """Input pixels that needed outputs of the tile read and that are not in the buffer yet; `stamp`s them."""
     fetched = 0
     for pixel in range(pixels[0], pixels[1]):
         wanted = False
@@ -284,7 +269,7 @@ def _fetch_pixels(united: np.ndarray, pixels: np.ndarray, work: Workload, loaded
                 continue
             for across in range(work.kernel[1]):
                 x = left + across * work.dilation[1]
-                if 0 <= x < work.in_width and not loaded[sample, y, x]:
-                    loaded[sample, y, x] = True
+                if 0 <= x < work.in_width and loaded[sample, y, x] == 0:
+                    loaded[sample, y, x] = stamp
                     fetched += 1
     return fetched

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from cgsim.mapping.layout import input_cuts
 from cgsim.trace.network import Layer, Network
 
 
@@ -12,11 +13,13 @@ class Operation:
     """A layer with the residual additions that the vector unit does on its results before the store.
 
     `residuals` counts the operands that are read for them; each has the size of the layer's output.
+    `output_cuts`: channels at which the base channels of the first layer that reads the result begin or end.
     """
 
     layer: Layer
     fused: tuple[str, ...] = ()
     residuals: int = 0
+    output_cuts: tuple[int, ...] = ()
 
     def ungated(self) -> Operation:
         """The same operation without gates (one path over the whole reduction) and without names."""
@@ -53,7 +56,15 @@ def operations(network: Network) -> tuple[Operation, ...]:
             layer,
             tuple(add.name for add in fused.get(layer.name, ())),
             sum(len(add.producers) - 1 for add in fused.get(layer.name, ())),
+            _cuts(fused.get(layer.name, [layer])[-1], network),
         )
         for layer in network.layers
         if layer.name not in host
     )
+
+
+def _cuts(result: Layer, network: Network) -> tuple[int, ...]:
+    for reader in network.layers:
+        if result.name in reader.producers and reader.on_array:
+            return input_cuts(reader)
+    return ()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cgsim.hardware import Hardware
+from cgsim.mapping.layout import Layout, layout_of
 from cgsim.mapping.slots import Slots
 from cgsim.mapping.tiling import LoopOrder, Tiling
 from cgsim.trace.network import Layer
@@ -37,13 +39,19 @@ class Plan(NamedTuple):
     loop_order: int
     chunk_folds: int
     interleaved: int
+    layout: Layout
 
 
-def plan(layer: Layer, layout: Slots, tiling: Tiling, batch: int = 1, pixel_order: str | None = None) -> Plan:
-    """The tiles of `layer` under `tiling` for `batch` samples.
-
-    `pixel_order` (`raster`, `block`) where columns hold pixels (`is`).
-    """
+def plan(
+    layer: Layer,
+    layout: Slots,
+    tiling: Tiling,
+    hardware: Hardware,
+    batch: int = 1,
+    output_cuts: tuple[int, ...] = (),
+) -> Plan:
+    """The tiles of `layer` under `tiling` for `batch` samples; `output_cuts`: see `layout_of`."""
+    pixel_order = hardware.mapping.pixel_order if hardware.array.dataflow == "is" else None
     _, height, width = layer.out_shape
     pixels, samples, patch = [], [], []
     slot_of = np.zeros(batch * layer.pixels if pixel_order else 0, np.int64)
@@ -78,6 +86,7 @@ def plan(layer: Layer, layout: Slots, tiling: Tiling, batch: int = 1, pixel_orde
         LOOP_ORDERS[tiling.loop_order],
         tiling.chunk_folds,
         int(tiling.interleaved),
+        layout_of(layer, layout, folds, tiling.loop_order, hardware, batch, output_cuts),
     )
 
 
