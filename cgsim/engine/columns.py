@@ -42,6 +42,28 @@ TENSORS = {
     "activations_write": "output activations",
 }
 
+DRAM_COUNTS = {
+    "read_commands": "column commands that read",
+    "write_commands": "column commands that write",
+    "row_hits": "accesses that found their row open",
+    "row_misses": "accesses that found their bank closed",
+    "row_conflicts": "accesses that found another row open",
+    "activates": "rows opened",
+    "precharges": "rows closed by command",
+    "refreshes": "refreshes of all banks of a rank",
+    "bank_refreshes": "refreshes of one bank",
+    "clock": "DRAM clocks until the layer's end, x data buses if there are several channels",
+    "data_cycles": "DRAM clocks in which a data bus carried data",
+    "lost_no_request": "DRAM clocks of the data bus lost: nobody asked",
+    "lost_refresh": "DRAM clocks of the data bus lost to refresh",
+    "lost_activate": "DRAM clocks of the data bus lost to closing and opening rows",
+    "lost_bank_group": "DRAM clocks of the data bus lost between accesses of a bank group",
+    "lost_turnaround": "DRAM clocks of the data bus lost between reads and writes",
+    "lost_rank": "DRAM clocks of the data bus lost between ranks",
+    "lost_queue": "DRAM clocks of the data bus lost otherwise: command bus, order",
+}
+"""Those of `cgsim.dram.counters` that are columns; of `standard: ideal` all are 0."""
+
 
 def _columns() -> list[Column]:
     columns = [
@@ -67,6 +89,18 @@ def _columns() -> list[Column]:
         columns.append(
             Column(f"{mode}_offchip_bytes", "bytes", f"{mode}: off-chip reads and writes, all tensors")
         )
+    for mode in MODES:
+        columns += [
+            Column(f"{mode}_{k}_bursts", "bursts", f"{mode}, off-chip bursts: {v}")
+            for k, v in TENSORS.items()
+        ]
+    for mode in MODES:
+        columns.append(Column(f"{mode}_offchip_bursts", "bursts", f"{mode}: off-chip bursts, all tensors"))
+    for mode in MODES:
+        columns += [Column(f"{mode}_dram_{k}", "1", f"{mode}, DRAM: {v}") for k, v in DRAM_COUNTS.items()]
+    for mode in MODES:
+        text = f"{mode}: energy of the DRAM devices until the layer's end (0 where none is known)"
+        columns.append(Column(f"{mode}_dram_energy_nj", "nJ", text))
     columns.append(Column("density", "1", "share of the layer's gates that are 1 (1 where it has none)"))
     return columns
 

@@ -19,7 +19,7 @@ CHANNEL_FREE, PORT_FREE = range(2)
 class Memory(NamedTuple):
     """DMA and DRAM.
 
-    `rate` (in 1 / RATE_UNIT bytes per cycle) and `latency` (cycles): `standard: ideal`. `port`: bytes per
+    `rate` (in 1 / RATE_UNIT bytes per cycle, 0 otherwise) and `latency` (cycles): `standard: ideal`. `port`: bytes per
     cycle into and out of the buffers, 0 unlimited. `burst`: bits of a burst. `state` int64 [2]: CHANNEL_FREE and
     PORT_FREE; `begun`, `through` int64 [TAGS]: when a transfer began, and was through the buffers' port.
     """
@@ -36,9 +36,11 @@ class Memory(NamedTuple):
 def memory(hardware: Hardware) -> Memory:
     """The memory of `hardware`, for the kernels."""
     port = hardware.buffers.bytes_per_cycle
+    dram = hardware.dram
+    ideal = dram.standard == "ideal"
     return Memory(
-        round(hardware.dram.bytes_per_cycle * RATE_UNIT),
-        hardware.dram.latency_cycles,
+        round(hardware.dram_bytes_per_cycle * RATE_UNIT) if ideal else 0,
+        dram.latency_cycles or 0,
         0 if port == "ideal" else int(port),
         hardware.dma.burst_bytes * 8,
         np.zeros(2, np.int64),
@@ -96,3 +98,8 @@ def arrival(memory: Memory, there: int) -> int:
 def settle(memory: Memory, end: int) -> np.ndarray:
     """Let the memory finish and idle until cycle `end`; what it counted, int64 [COUNTERS]."""
     return np.zeros(COUNTERS, np.int64)
+
+
+def dram_energy(counts: np.ndarray, hardware: Hardware) -> np.ndarray:
+    """Energy of the DRAM devices in nJ, float [n], from what the memory counted, int64 [n, COUNTERS]."""
+    return np.zeros(len(counts))

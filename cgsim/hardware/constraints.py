@@ -30,8 +30,8 @@ class Step:
     def __init__(self, fraction: Fraction) -> None:
         self.fraction = fraction
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float | None) -> float | None:
         """Return `value`, or raise if it lies between two steps."""
-        if (Fraction(value) / self.fraction).denominator != 1:
+        if value is not None and (Fraction(value) / self.fraction).denominator != 1:
             raise expectation(f"a multiple of {self.fraction}")
         return value

@@ -21,8 +21,11 @@ from pydantic import (
     field_validator,
 )
 
+from cgsim.dram.settings import Config, check
+from cgsim.dram.standards import STANDARDS
+from cgsim.errors import CgsimError
 from cgsim.hardware.constraints import IDEAL_OR_COUNT, Step, expectation, ideal_or_count
-from cgsim.hardware.messages import check_key, configuration_error, plain
+from cgsim.hardware.messages import check_key, configuration_error, expected, plain
 
 KIB_STEP = Step(Fraction(1, 1024))
 BANDWIDTH_STEP = Step(Fraction(1, 256))
@@ -212,28 +215,107 @@ class Dma(Section):
 class Dram(Section):
     """Off-chip memory."""
 
-    standard: Literal["ideal"] = Field(
-        description="`ideal` transfers a fixed number of bytes per cycle after a fixed latency.",
+    standard: Literal["ideal", "DDR4-2400", "DDR4-3200", "LPDDR4-2400", "LPDDR5-6400", "HBM2-2000"] = Field(
+        description="`ideal` transfers a fixed number of bytes per cycle after a fixed latency. The others are "
+        "simulated command by command (docs/dram.md).",
         json_schema_extra=_extra(
             not_modelled=dict.fromkeys(
-                ("ddr3", "ddr4", "ddr5", "lpddr3", "lpddr4", "lpddr5", "gddr6", "hbm", "hbm2", "hbm3"),
-                "a command-level DRAM",
+                ("ddr3", "ddr5", "lpddr3", "gddr5", "gddr6", "hbm", "hbm3"),
+                "its timing tables are not at hand",
             ),
         ),
     )
-    bytes_per_cycle: Annotated[float, AfterValidator(BANDWIDTH_STEP)] = Field(
+    bytes_per_cycle: Annotated[float | None, AfterValidator(BANDWIDTH_STEP)] = Field(
+        default=None,
         gt=0,
         le=1 << 16,
-        json_schema_extra=_extra("bytes/cycle"),
-        description="Bandwidth per cycle of the accelerator, reads and writes together, in steps of 1/256. "
-        "Gigabytes per second = this x clock_mhz / 1000.",
+        json_schema_extra={
+            **_extra("bytes/cycle"),
+            "expected": "a number above 0 up to 65536 in steps of 1/256",
+        },
+        description="`ideal` only, and needed there: bandwidth per cycle of the accelerator, reads and writes "
+        "together, in steps of 1/256. Gigabytes per second = this x clock_mhz / 1000.",
     )
-    latency_cycles: int = Field(
+    latency_cycles: int | None = Field(
+        default=None,
         ge=0,
         le=1_000_000,
-        json_schema_extra=_extra("cycles"),
-        description="From a request to its first byte, in cycles of the accelerator.",
+        json_schema_extra={**_extra("cycles"), "expected": "an integer from 0 to 1000000"},
+        description="`ideal` only, and needed there: from a request to its first byte, in cycles of the "
+        "accelerator.",
     )
+    channels: Literal[1, 2, 4, 8, 16, 32] = Field(
+        default=1, json_schema_extra=_extra("channels"), description="Independent channels."
+    )
+    ranks: Literal[1, 2, 4, 8] = Field(
+        default=1,
+        json_schema_extra=_extra("ranks"),
+        description="Ranks of a channel, which share its data bus. HBM2 has 1.",
+    )
+    mapping: str = Field(
+        default="streaming",
+        json_schema_extra={
+            **_extra(),
+            "expected": "'streaming', 'RoBaRaCoCh', 'ChRaBaRoCo', 'MOP4CLXOR' or 'rochrababgco'",
+        },
+        description="Which bits of an address are channel, rank, bank group, bank, row and column. "
+        "`streaming`: ours, for long bursts of several streams. `RoBaRaCoCh`, `ChRaBaRoCo`, `MOP4CLXOR`: "
+        "Ramulator's. Twelve letters such as `rochrababgco`: DRAMsim3's, highest bits first.",
+    )
+    page_policy: Literal["open", "closed"] = Field(
+        default="open",
+        description="Whether a row stays open behind an access, or is closed when nobody waits for it.",
+    )
+    queue_depth: int = Field(
+        default=32,
+        ge=1,
+        le=256,
+        json_schema_extra=_extra("requests"),
+        description="Reads, and writes, that wait in the controller of a channel.",
+    )
+    row_hit_cap: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        json_schema_extra=_extra("accesses"),
+        description="Accesses of an open row after which an older request for another row of the bank is no "
+        "longer passed over.",
+    )
+    refresh: Literal["all_bank", "per_bank", "none"] = Field(
+        default="all_bank",
+        description="How rows are refreshed: all banks of a rank at once, or bank by bank (LPDDR, HBM).",
+    )
+    refresh_postponed: int = Field(
+        default=8,
+        ge=1,
+        le=8,
+        json_schema_extra=_extra("refreshes"),
+        description="Refreshes that are put off at most while requests wait.",
+    )
+    crossing_cycles: int = Field(
+        default=2,
+        ge=0,
+        le=64,
+        json_schema_extra=_extra("cycles"),
+        description="Cycles of the receiving clock that a request, and its completion, take from one clock "
+        "domain into the other.",
+    )
+
+    def controller(self, max_outstanding: int = 0) -> Config:
+        """The settings of the controller (not for `ideal`)."""
+        return Config(
+            standard=self.standard,
+            channels=self.channels,
+            ranks=self.ranks,
+            mapping=self.mapping,
+            page_policy=self.page_policy,
+            queue_depth=self.queue_depth,
+            row_hit_cap=self.row_hit_cap,
+            refresh=self.refresh,
+            refresh_postponed=self.refresh_postponed,
+            inj=self.channels,
+            max_outstanding=max_outstanding,
+        )
 
 
 class MappingOptions(Section):
@@ -305,7 +387,13 @@ class Hardware(Section):
     @property
     def dram_bytes_per_cycle(self) -> float:
         """Peak bandwidth of the DRAM in bytes per cycle of the accelerator."""
-        return self.dram.bytes_per_cycle
+        dram = self.dram
+        if dram.standard == "ideal":
+            assert dram.bytes_per_cycle is not None  # see check_memory
+            return dram.bytes_per_cycle
+        standard = STANDARDS[dram.standard]
+        peak = standard.peak_bytes_per_clock * dram.channels
+        return peak * self.cycle_ns * 1000 / standard.tck_ps
 
     @property
     def dram_gb_per_second(self) -> float:
@@ -337,9 +425,30 @@ class Hardware(Section):
         """
         values = plain(values)
         try:
-            return cls.model_validate(values)
+            hardware = cls.model_validate(values)
         except ValidationError as error:
             raise configuration_error(cls, error, source) from None
+        hardware._check_memory(source)
+        return hardware
+
+    def _check_memory(self, source: str) -> None:
+        dram, fields = self.dram, Dram.model_fields
+        if dram.standard == "ideal":
+            missing = [key for key in ("bytes_per_cycle", "latency_cycles") if getattr(dram, key) is None]
+            if missing:
+                wanted = [f"dram.{key}: missing, expected {expected(fields[key])}" for key in missing]
+                raise CgsimError(f"{source}: {'; '.join(wanted)}")
+            return
+        try:
+            check(dram.controller())
+        except CgsimError as error:
+            raise CgsimError(f"{source}: {error}") from None
+        request = STANDARDS[dram.standard].request_bytes
+        if self.dma.burst_bytes % request:
+            raise CgsimError(
+                f"{source}: dma.burst_bytes: expected a multiple of {request}, the bytes of a request of "
+                f"{dram.standard}, got {self.dma.burst_bytes}"
+            )
 
     def override(self, values: Mapping[str, Any]) -> Hardware:
         """Return a copy with dotted keys replaced, such as `{"array.rows": 16}`.
