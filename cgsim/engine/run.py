@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from cgsim.dram.counters import COUNTS
 from cgsim.engine.checks import check_conservation
-from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
+from cgsim.engine.columns import COLUMNS, DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
+from cgsim.engine.dram import dram_energy
 from cgsim.engine.gates import Gates
-from cgsim.engine.pipeline import BYTES, CYCLES
-from cgsim.engine.replay import ARRAY_CYCLES, RESULTS
+from cgsim.engine.pipeline import BURSTS, BYTES, CYCLES
+from cgsim.engine.replay import ARRAY_CYCLES, DRAM, RESULTS
 from cgsim.engine.replays import (
     Channels,
     Gated,
@@ -81,7 +83,7 @@ def run(
         for mode in MODES:
             raw[mode][..., ARRAY_CYCLES] -= raw[mode][..., ARRAY_CYCLES] > 0
 
-    columns = _columns(chosen, todo, raw, macs, density)
+    columns = _columns(chosen, todo, raw, macs, density, hardware)
     if check:
         implied = np.stack([replay.implied_macs(chosen) for replay in replays], axis=1).ravel()
         stored = np.stack([replay.stored(chosen) for replay in replays], axis=1).ravel()
@@ -122,6 +124,7 @@ def _columns(
     raw: dict[str, np.ndarray],
     executed: np.ndarray,
     density: np.ndarray,
+    hardware: Hardware,
 ) -> dict[str, np.ndarray]:
     macs = {
         "dense": np.tile(np.array([o.layer.dense_macs for o in todo]), (len(chosen), 1)),
@@ -143,4 +146,11 @@ def _columns(
             columns[f"{mode}_{name}"] = results[:, position]
         columns[f"{mode}_macs"] = macs[mode].ravel()
         columns[f"{mode}_offchip_bytes"] = results[:, BYTES].sum(axis=1)
+        for tensor, bursts in zip(TENSORS, results[:, BURSTS].T, strict=True):
+            columns[f"{mode}_{tensor}_bursts"] = bursts
+        columns[f"{mode}_offchip_bursts"] = results[:, BURSTS].sum(axis=1)
+        counts = results[:, DRAM:]
+        for name in DRAM_COUNTS:
+            columns[f"{mode}_dram_{name}"] = counts[:, COUNTS.index(name)]
+        columns[f"{mode}_dram_energy_nj"] = dram_energy(counts, hardware)
     return {column.name: columns[column.name] for column in COLUMNS}

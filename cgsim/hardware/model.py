@@ -216,8 +216,8 @@ class Dram(Section):
     """Off-chip memory."""
 
     standard: Literal["ideal", "DDR4-2400", "DDR4-3200", "LPDDR4-2400", "LPDDR5-6400", "HBM2-2000"] = Field(
-        description="`ideal` transfers a fixed number of bytes per cycle after a fixed latency. The others are "
-        "simulated command by command (docs/dram.md).",
+        description="`ideal` transfers a fixed number of bytes per cycle after a fixed latency. The others "
+        "are simulated command by command (docs/dram.md).",
         json_schema_extra=_extra(
             not_modelled=dict.fromkeys(
                 ("ddr3", "ddr5", "lpddr3", "gddr5", "gddr6", "hbm", "hbm3"),
