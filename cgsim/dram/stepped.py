@@ -6,14 +6,11 @@ Written from the rules in docs/dram.md, not from the kernels, which are tested a
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from cgsim.dram.counters import COUNTS, LATENCY_BINS
+from cgsim.dram.settings import Config
 from cgsim.dram.stepped_channel import Channel, Request
 from cgsim.dram.stepped_mapping import place_of
-
-if TYPE_CHECKING:
-    from cgsim.dram.controller import Config
 
 
 class SteppedController:

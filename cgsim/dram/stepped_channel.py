@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from cgsim.dram.counters import ACT, PRE, PREA, RD, RDA, REF, REFB, WR, WRA
+from cgsim.dram.settings import Config
 from cgsim.dram.standards import standard
 from cgsim.dram.stepped_losses import DataBus
 from cgsim.dram.stepped_timing import Past, Place
-
-if TYPE_CHECKING:
-    from cgsim.dram.controller import Config
 
 REFRESH, COLUMN, ROW, ROW_OF_OTHERS = range(4)
 """Classes of candidates, the most urgent first."""
@@ -123,9 +121,9 @@ class Channel:
         reads, writes = len(self.waiting[False]), len(self.waiting[True])
         had_its_turn = self.turn >= self.config.queue_depth
         if not self.writing:
-            change = writes > 0 and (reads == 0 or (writes >= self.config.writes_high and had_its_turn))
+            change = writes > 0 and (reads == 0 or (writes >= self.config.high and had_its_turn))
         else:
-            change = writes == 0 or (reads > 0 and (writes <= self.config.writes_low or had_its_turn))
+            change = writes == 0 or (reads > 0 and (writes <= self.config.low or had_its_turn))
         if change:
             self.writing, self.turn = not self.writing, 0
 

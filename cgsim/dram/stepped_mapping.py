@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from cgsim.dram.settings import Config
 from cgsim.dram.standards import standard
 from cgsim.dram.stepped_timing import Place
-
-if TYPE_CHECKING:
-    from cgsim.dram.controller import Config
 
 _LOWEST_FIRST = {
     "RoBaRaCoCh": ("ch", "co", "ra", "bg", "ba", "ro"),
@@ -52,15 +48,11 @@ def place_of(config: Config, address: int) -> tuple[int, Place, int, int]:
             field[part] ^= hashed % 2 ** width[part]
             hashed //= 2 ** width[part]
     elif name == "streaming":
-        bank, row = field["ba"], field["ro"]
-        field["ba"] = _folded(bank, row, width["ba"])
-        field["bg"] = _folded(field["bg"], row * 2 ** width["ba"] + bank, width["bg"])
+        window = 2 ** width["ba"]
+        left, odd = field["ro"] * window + field["ba"], False
+        field["ba"] = 0
+        while window > 1 and left:
+            field["ba"] ^= left % window
+            field["bg"] ^= 0 if odd else left % window % 2 ** width["bg"]
+            left, odd = left // window, not odd
     return field["ch"], Place(field["ra"], field["bg"], field["ba"]), field["ro"], field["co"]
-
-
-def _folded(value: int, bits: int, width: int) -> int:
-    """`value` XORed with all bits, `width` at a time."""
-    while width and bits:
-        value ^= bits % 2**width
-        bits //= 2**width
-    return value

@@ -1,0 +1,113 @@
+"""The kernels of the default controller against the stepped one: everything equal, clock by clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgsim.dram.controller import Controller, controller, drain, finish, serve
+from cgsim.dram.counters import COMMANDS_LOGGED, COUNTS
+from cgsim.dram.mapping import decode_all, mapping
+from cgsim.dram.settings import MAPPINGS, Config
+from cgsim.dram.standards import STANDARDS
+from cgsim.dram.stepped import SteppedController
+from cgsim.dram.stepped_mapping import place_of, widths
+from tests.conftest import VALIDATE
+from tests.dram.memories import Case, Drain, Finish, Serve, cases
+
+LOG = 1 << 14
+
+
+def stepped_answers(memory: SteppedController, case: Case) -> list[int]:
+    """The clock that each call returned; a last drain included."""
+    answers = []
+    for call in (*case.calls, Drain()):
+        if isinstance(call, Serve):
+            ready = memory.now + call.pause
+            answers.append(memory.serve(call.first, call.step, call.count, call.write, call.tag, ready))
+        else:
+            answers.append(memory.finish(call.tag) if isinstance(call, Finish) else memory.drain())
+    return answers
+
+
+def answers(memory: Controller, case: Case, one_by_one: bool) -> tuple[list[int], list[int]]:
+    """The clock that each call of the kernels returned, and if offered one by one, of each acceptance."""
+    now, returned, accepted = 0, [], []
+    for call in (*case.calls, Drain()):
+        if isinstance(call, Finish):
+            clock = finish(memory, call.tag)
+        elif isinstance(call, Drain):
+            clock = drain(memory)
+        elif one_by_one:
+            clock = serve(memory, call.first, call.step, 0, call.write, call.tag, now + call.pause)
+            for i in range(call.count):
+                first = call.first + i * call.step
+                clock = serve(memory, first, 0, 1, call.write, call.tag, now + call.pause)
+                accepted.append(clock)
+        else:
+            clock = serve(memory, *call[:5], now + call.pause)
+        returned.append(clock)
+        now = max(now, clock)
+    return returned, accepted
+
+
+def in_order(log: np.ndarray) -> list[tuple[int, ...]]:
+    """A log by clock and channel."""
+    return [tuple(row) for row in log[np.lexsort((log[:, 2], log[:, 0]))].tolist()]
+
+
+@given(cases())
+@settings(max_examples=20_000 if VALIDATE else 150, deadline=None)
+def test_kernels_equal_the_stepped_controller(case: Case) -> None:
+    with case.known():
+        stepped = SteppedController(case.config)
+        expected = stepped_answers(stepped, case)
+        logged, whole = controller(case.config, LOG), controller(case.config)
+        returned, accepted = answers(logged, case, one_by_one=True)
+        assert returned == expected
+        assert accepted == stepped.accepted
+        assert answers(whole, case, one_by_one=False)[0] == expected
+    assert in_order(logged.log[: logged.counts[COMMANDS_LOGGED]]) == stepped.log
+    for kernel in (logged, whole):
+        assert dict(zip(COUNTS, kernel.counts.tolist(), strict=True)) == dict(stepped.counts)
+        assert kernel.latency.tolist() == stepped.latency
+
+
+@given(cases())
+@settings(max_examples=1000 if VALIDATE else 30, deadline=None)
+def test_stepped_counts_add_up(case: Case) -> None:
+    with case.known():
+        memory = SteppedController(case.config)
+        stepped_answers(memory, case)
+        counts, channels = memory.counts, len(memory.channels)
+    lost = sum(count for name, count in counts.items() if name.startswith("lost_"))
+    buses = channels * len(memory.channels[0].buses)
+    assert counts["data_cycles"] + lost == counts["clock"] * buses
+    ranks = channels * len(memory.channels[0].ranks)
+    assert counts["active_cycles"] + counts["idle_cycles"] == counts["clock"] * ranks
+    served = counts["read_commands"] + counts["write_commands"]
+    merged = counts["forwarded_reads"] + counts["merged_writes"]
+    assert served + merged == counts["reads"] + counts["writes"] == len(memory.accepted)
+    assert served == counts["row_hits"] + counts["row_misses"] + counts["row_conflicts"]
+    assert sum(memory.latency) == counts["reads"]
+    assert counts["commands_logged"] == len(memory.log)
+
+
+@given(
+    st.sampled_from(sorted(STANDARDS)),
+    st.sampled_from(MAPPINGS[:4]) | st.sampled_from(MAPPINGS),
+    st.sampled_from([1, 2, 8]),
+    st.sampled_from([1, 2, 4]),
+    st.lists(st.integers(0, 2**40), min_size=1, max_size=20),
+)
+@settings(max_examples=2000 if VALIDATE else 100, deadline=None)
+def test_mappings(name: str, order: str, channels: int, ranks: int, addresses: list[int]) -> None:
+    ranks = 1 if STANDARDS[name].pseudo > 1 else ranks
+    config = Config(standard=name, channels=channels, ranks=ranks, mapping=order)
+    bits = tuple(widths(config)[field] for field in ("ch", "ra", "bg", "ba", "ro", "co"))
+    bursts = np.array(addresses, np.int64) // STANDARDS[name].request_bytes
+    decoded = decode_all(mapping(order, bits), bursts).tolist()
+    for address, fields in zip(addresses, decoded, strict=True):
+        channel, place, row, column = place_of(config, address)
+        assert fields == [channel, *place, row, column]
