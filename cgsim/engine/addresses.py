@@ -53,7 +53,7 @@ def known_pieces(steps: np.ndarray, plan: Plan, work: Workload, machine: Machine
         if step[LAST]:
             if step[RESIDUAL_BYTES]:
                 start = used
-                for operand in range(work.residuals):
+                for operand in range(work.residual_reads):
                     first = plan.layout.residuals + operand * plan.layout.out_sample
                     pieces, used = _outputs(pieces, used, first, at_pixels, at_channels, plan, work)
                 _set(step, RESIDUAL_BYTES, start, used)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from cgsim.dram.controller import controller, drain, finish, renew, serve
+from cgsim.dram.controller_state import Controller
 from cgsim.dram.counters import COUNTERS, TAGS
+from cgsim.dram.settings import Config
 from cgsim.engine.pieces import BITS, FIRST_BIT
 from cgsim.hardware import Hardware
 
@@ -19,34 +23,54 @@ CHANNEL_FREE, PORT_FREE = range(2)
 class Memory(NamedTuple):
     """DMA and DRAM.
 
-    `rate` (in 1 / RATE_UNIT bytes per cycle, 0 otherwise) and `latency` (cycles): `standard: ideal`. `port`: bytes per
-    cycle into and out of the buffers, 0 unlimited. `burst`: bits of a burst. `state` int64 [2]: CHANNEL_FREE and
-    PORT_FREE; `begun`, `through` int64 [TAGS]: when a transfer began, and was through the buffers' port.
+    `rate` (in 1 / RATE_UNIT bytes per cycle; 0: command-level) and `latency` (cycles): `standard: ideal`.
+    `port`: bytes per cycle into and out of the buffers, 0 unlimited. `burst`: bits of a burst, `requests` that
+    the controller makes of it. `cycle`, `clock`: ps of a machine cycle and of a DRAM clock; `crossing`: cycles
+    of the receiving clock. `state` int64 [2]: CHANNEL_FREE and PORT_FREE; `begun`, `through` int64 [TAGS]: when
+    a transfer could begin, and was through the buffers' port.
     """
 
     rate: int
     latency: int
     port: int
     burst: int
+    requests: int
+    cycle: int
+    clock: int
+    crossing: int
+    controller: Controller
     state: np.ndarray
     begun: np.ndarray
     through: np.ndarray
 
 
-def memory(hardware: Hardware) -> Memory:
-    """The memory of `hardware`, for the kernels."""
-    port = hardware.buffers.bytes_per_cycle
-    dram = hardware.dram
+def memory(hardware: Hardware, log_capacity: int = 0) -> Memory:
+    """The memory of `hardware`, for the kernels; it logs up to `log_capacity` commands of a layer."""
+    dram, dma, port = hardware.dram, hardware.dma, hardware.buffers.bytes_per_cycle
     ideal = dram.standard == "ideal"
+    config = _UNUSED if ideal else dram.controller(dma.max_outstanding)
     return Memory(
         round(hardware.dram_bytes_per_cycle * RATE_UNIT) if ideal else 0,
         dram.latency_cycles or 0,
         0 if port == "ideal" else int(port),
-        hardware.dma.burst_bytes * 8,
+        dma.burst_bytes * 8,
+        dma.burst_bytes // config.request_bytes,
+        round(hardware.cycle_ns * 1000),
+        config.tck_ps,
+        dram.crossing_cycles,
+        _unused() if ideal else controller(config, log_capacity),
         np.zeros(2, np.int64),
         np.zeros(TAGS, np.int64),
         np.zeros(TAGS, np.int64),
     )
+
+
+_UNUSED = Config("DDR4-2400")
+
+
+@lru_cache(maxsize=1)
+def _unused() -> Controller:
+    return controller(_UNUSED)
 
 
 @njit(cache=True)
@@ -57,6 +81,11 @@ def renewed(memory: Memory) -> Memory:
         memory.latency,
         memory.port,
         memory.burst,
+        memory.requests,
+        memory.cycle,
+        memory.clock,
+        memory.crossing,
+        memory.controller if memory.rate else renew(memory.controller),
         np.zeros(2, np.int64),
         np.zeros(TAGS, np.int64),
         np.zeros(TAGS, np.int64),
@@ -72,34 +101,70 @@ def transfer(
     Returns (the cycle at which a read's data are in the buffer, or a write's accepted by the memory; bursts).
     Where only the memory's further work will tell, the first is negative: ask `arrival`.
     """
-    bursts, last = 0, -1
-    for place in range(len(pieces)):
-        first = pieces[place, FIRST_BIT] // memory.burst
-        end = (pieces[place, FIRST_BIT] + pieces[place, BITS] - 1) // memory.burst + 1
-        bursts += end - max(first, last + 1) if end > last else 0
-        last = end - 1
     state = memory.state
-    memory.begun[tag] = max(state[CHANNEL_FREE], ready)
-    state[CHANNEL_FREE] = memory.begun[tag] + -(-size * RATE_UNIT // memory.rate)
-    there = state[CHANNEL_FREE] if write else state[CHANNEL_FREE] + memory.latency
     if memory.port:
         state[PORT_FREE] = max(state[PORT_FREE], ready) + -(-size // memory.port)
-        there = max(there, state[PORT_FREE])
-    return there, bursts
+    memory.begun[tag] = max(ready, state[CHANNEL_FREE])
+    memory.through[tag] = state[PORT_FREE]
+    bursts, accepted = _ask(memory, pieces, write, tag, ready)
+    if memory.rate == 0:
+        state[CHANNEL_FREE] = _cycle(memory, accepted)
+        if not write:
+            return -1 - tag, bursts
+        return max(state[CHANNEL_FREE], state[PORT_FREE]), bursts
+    state[CHANNEL_FREE] = memory.begun[tag] + -(-size * RATE_UNIT // memory.rate)
+    there = state[CHANNEL_FREE] if write else state[CHANNEL_FREE] + memory.latency
+    return max(there, state[PORT_FREE]), bursts
+
+
+@njit(cache=True)
+def _ask(memory: Memory, pieces: np.ndarray, write: bool, tag: int, ready: int) -> tuple[int, int]:
+    """Offer the bursts of a transfer: (bursts, DRAM clock at which the last is accepted)."""
+    at = -(-ready * memory.cycle // memory.clock) + memory.crossing
+    bursts, first, end, accepted = 0, 0, 0, 0
+    for place in range(len(pieces) + 1):
+        begin = stop = -1  # none: what is left is asked for
+        if place < len(pieces):
+            begin = pieces[place, FIRST_BIT] // memory.burst
+            stop = (pieces[place, FIRST_BIT] + pieces[place, BITS] - 1) // memory.burst + 1
+            if end - 1 <= begin <= end and end > first:  # a burst that was just asked for, or the next
+                end = max(end, stop)
+                continue
+        if end > first:
+            bursts += end - first
+            if memory.rate == 0:
+                size = memory.burst // 8 // memory.requests
+                start, count = first * (memory.burst // 8), (end - first) * memory.requests
+                accepted = serve(memory.controller, start, size, count, write, -1 if write else tag, at)
+        first, end = begin, stop
+    return bursts, accepted
+
+
+@njit(cache=True, inline="always")
+def _cycle(memory: Memory, clock: int) -> int:
+    """The cycle at which the machine sees what happens at a DRAM clock."""
+    return -(-clock * memory.clock // memory.cycle) + memory.crossing
 
 
 @njit(cache=True)
 def arrival(memory: Memory, there: int) -> int:
     """The cycle that `transfer` promised."""
-    return there
+    if there >= 0:
+        return there
+    tag = -1 - there
+    return max(_cycle(memory, finish(memory.controller, tag)), memory.through[tag])
 
 
 @njit(cache=True)
 def settle(memory: Memory, end: int) -> np.ndarray:
     """Let the memory finish and idle until cycle `end`; what it counted, int64 [COUNTERS]."""
-    return np.zeros(COUNTERS, np.int64)
+    if memory.rate:
+        return np.zeros(COUNTERS, np.int64)
+    serve(memory.controller, 0, 0, 0, False, -1, -(-end * memory.cycle // memory.clock))
+    drain(memory.controller)
+    return memory.controller.counts.copy()
 
 
-def dram_energy(counts: np.ndarray, hardware: Hardware) -> np.ndarray:
+def dram_energy(counts: np.ndarray, hardware: Hardware) -> np.ndarray:  # noqa: ARG001
     """Energy of the DRAM devices in nJ, float [n], from what the memory counted, int64 [n, COUNTERS]."""
     return np.zeros(len(counts))

@@ -8,6 +8,7 @@ import numpy as np
 
 from cgsim.engine.scan import Scanner
 from cgsim.hardware import Hardware
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.parts import parts
 from cgsim.mapping.slots import Slots
@@ -55,7 +56,7 @@ class Workload(NamedTuple):
     activation_bits: int
     residuals: int
     reads: int
-    """1: inputs are loaded; 0: they are on chip. So for residual operands, and outputs."""
+    """1: inputs are loaded; 0: they are on chip. So for `writes` and outputs; `residual_reads` operands are."""
     residual_reads: int
     writes: int
     pixels: int
@@ -87,7 +88,9 @@ def machine(hardware: Hardware) -> Machine:
     )
 
 
-def workload(operation: Operation, layout: Slots, hardware: Hardware) -> Workload:
+def workload(
+    operation: Operation, layout: Slots, hardware: Hardware, residency: Residency = NOTHING_KEPT
+) -> Workload:
     """`operation`, whose layer is a convolution or linear layer, in slots of `layout`."""
     layer = operation.layer
     base, late = parts(layer, hardware.array.dataflow)
@@ -104,9 +107,9 @@ def workload(operation: Operation, layout: Slots, hardware: Hardware) -> Workloa
         weight_bits=layer.weight_bits,
         activation_bits=layer.activation_bits,
         residuals=operation.residuals,
-        reads=1,
-        residual_reads=1,
-        writes=1,
+        reads=int(not residency.input_kept),
+        residual_reads=operation.residuals - residency.operands_kept,
+        writes=int(not residency.output_kept),
         pixels=layer.pixels,
         out_width=layer.out_shape[2],
         in_height=layer.in_shape[1],

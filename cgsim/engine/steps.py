@@ -226,8 +226,7 @@ def _finish(step: np.ndarray, at_pixels: int, channels: np.ndarray, plan: Plan, 
     pixels = plan.pixels[at_pixels, 1] - plan.pixels[at_pixels, 0]
     step[LAST] = 1
     step[OUTPUTS] = pixels * (channels[1] - channels[0])
-    residuals = work.residuals * work.residual_reads
-    step[RESIDUAL_BYTES] = size_in_bytes(step[OUTPUTS] * residuals, work.activation_bits)
+    step[RESIDUAL_BYTES] = size_in_bytes(step[OUTPUTS] * work.residual_reads, work.activation_bits)
     step[STORE_BYTES] = work.writes * size_in_bytes(step[OUTPUTS], work.activation_bits)
 
 

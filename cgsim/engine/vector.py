@@ -18,11 +18,9 @@ from cgsim.engine.pipeline import (
     TENSOR_COUNT,
     VECTOR,
 )
+from cgsim.mapping.layout import REGION_BITS
 
 LOADED, OPERATIONS, STORED = range(3)
-_OUTPUTS = 1 << 40
-"""Bit address of the results; the operands begin at 0."""
-
 
 @njit(cache=True)
 def run_vector(
@@ -31,7 +29,7 @@ def run_vector(
     """Execute `tiles`, int64 [tiles, 3] of bytes loaded, lane operations, bytes stored.
 
     Returns what `run_pipeline` does. A part of the buffer is loaded again only when the results of its last
-    tile are stored. Operands lie in DRAM in the order in which they are loaded, results likewise.
+    tile are stored. Operands lie in DRAM in the order in which they are loaded, results behind them likewise.
     """
     out = np.zeros(METRICS, np.int64)
     memory = renewed(memory)
@@ -39,7 +37,8 @@ def run_vector(
     there = np.zeros(len(tiles), np.int64)
     store_done = np.zeros(len(tiles), np.int64)
     loads = np.cumsum(tiles[:, LOADED]) * 8
-    stores = np.cumsum(tiles[:, STORED]) * 8 + _OUTPUTS
+    outputs = -(-loads[-1] // REGION_BITS) * REGION_BITS
+    stores = np.cumsum(tiles[:, STORED]) * 8 + outputs
     now, computed, stored = 0, 0, 0
     for turn in range(len(tiles) + machine.depth):
         while stored <= turn - machine.depth:

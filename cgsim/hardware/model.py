@@ -338,9 +338,10 @@ class MappingOptions(Section):
         description="How output channels are assigned to columns. `clustered`: channels that gate together "
         "share a column group, learned from the first half of the trace's samples.",
     )
-    objective: Literal["cycles", "traffic"] = Field(
-        default="cycles",
-        description="What tile sizes and loop orders are chosen for: least cycles, or fewest off-chip bytes.",
+    objective: Literal["balanced", "cycles", "traffic"] = Field(
+        default="balanced",
+        description="What tile sizes and loop orders are chosen for. `cycles`: fewest cycles. `traffic`: fewest "
+        "off-chip bytes. `balanced`: fewest bytes among those within 2 % of the fewest cycles.",
     )
     activation_layout: Literal["pixel_major", "channel_major"] = Field(
         default="pixel_major",

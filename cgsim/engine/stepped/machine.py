@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from fractions import Fraction
 from math import ceil
 
 import numpy as np
 
 from cgsim.engine.stepped.groups import NEVER, timing, turn
 from cgsim.engine.stepped.lanes import Lane
+from cgsim.engine.stepped.memory import Transfer, memory
 from cgsim.engine.stepped.program import Step, steps
 from cgsim.hardware import Hardware
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 
@@ -27,11 +28,12 @@ class SteppedMachine:
         feeds: int,
         gates: np.ndarray | None,
         batch: int = 1,
+        residency: Residency = NOTHING_KEPT,
     ) -> None:
         """`gates` bool [batch, N, M], [batch, 1, M] or None, as in `steps`."""
         self.hardware, self.tiling, self.residuals = hardware, tiling, operation.residuals
         self.feeds, self.dataflow = feeds, hardware.array.dataflow
-        self.program = steps(operation, hardware, tiling, feeds, gates, batch)
+        self.program = steps(operation, hardware, tiling, feeds, gates, batch, residency)
         self.rules = timing(
             hardware, feeds, 1 if operation.layer.gate == "pixel" else hardware.array.cols // feeds
         )
@@ -53,22 +55,23 @@ class SteppedMachine:
         self.vector_done = [NEVER] * self.tiles
         self.stored = [NEVER] * self.tiles
         self.requests = self._requests()
+        self.memory = memory(hardware)
+        self.under_way: list[tuple[str, int, Transfer]] = []
 
-    def _requests(self) -> list[tuple[str, int, int]]:
-        """(kind, step or tile, bytes) in the order in which the DMA serves them."""
-        order: list[tuple[str, int, int]] = []
+    def _requests(self) -> list[tuple[str, int]]:
+        """(kind, step or tile) in the order in which the DMA serves them."""
+        order: list[tuple[str, int]] = []
         ends = {step.tile: i for i, step in enumerate(self.program) if step.last}
-        sizes = {step.tile: step.output_bytes for step in self.program}
-        waiting = list(range(self.tiles))
+        waiting = [step.tile for step in self.program if step.last and step.output_bytes]
         for i, step in enumerate(self.program):
             loads = (("w", step.weight_bytes), ("a", step.activation_bytes), ("r", step.residual_bytes))
             for kind, size in loads:
                 if size:
-                    order.append((kind, i, size))
+                    order.append((kind, i))
                     self.there[kind, i] = NEVER
             while waiting and (ends[waiting[0]] <= i - 2 or waiting[0] <= step.tile - self.depth):
-                order.append(("s", waiting[0], sizes[waiting.pop(0)]))
-        return order + [("s", tile, sizes[tile]) for tile in waiting]
+                order.append(("s", waiting.pop(0)))
+        return order + [("s", tile) for tile in waiting]
 
     def _version(self, kind: str, i: int) -> int:
         """Which filling of its buffer a step's weights or activations are."""
@@ -98,32 +101,56 @@ class SteppedMachine:
 
     def run(self) -> Counter[str]:
         """Turn the clock until the last store is done."""
-        rate = Fraction(self.hardware.dram.bytes_per_cycle)
-        now, channel_free, vector_free = 0, 0, 0
+        now, vector_free = 0, 0
         vector_queue = list(range(self.tiles))
-        requests = list(self.requests)
-        while requests or max(self.stored) > now:
-            self._array(now)
-            if vector_queue and max(self.results[vector_queue[0]], vector_free) <= now:
-                tile = vector_queue.pop(0)
-                outputs = next(step.outputs for step in self.program if step.tile == tile)
-                work = outputs * (1 + self.residuals)
-                vector_free = now + ceil(work / self.hardware.vector_unit.lanes)
-                self.vector_done[tile] = vector_free
-                self.log.append(("vector unit", "vector", tile, now, vector_free))
-            if requests and channel_free <= now and self._may_transfer(*requests[0][:2], now):
-                kind, at, size = requests.pop(0)
-                channel_free = now + ceil(size / rate)
-                tile = at if kind == "s" else self.program[at].tile
-                self.log.append(("DMA", kind, tile, now, channel_free))
-                self._transferred(kind, at, size, channel_free)
+        while True:
+            changed = True
+            while changed:
+                changed = self._advance_all(now)
+                if vector_queue and max(self.results[vector_queue[0]], vector_free) <= now:
+                    tile = vector_queue.pop(0)
+                    vector_free = self._vector(tile, now)
+                    changed = True
+                changed |= self._transfer(now)
+            if max(self.stored) <= now:
+                break
+            self._stream(now)
             for lane in self.lanes:
                 if lane.running is None:
                     lane.counts[self._idle(lane, now)] += 1
             now += 1
         self._sum()
         self.counts["cycles"] = max(self.stored)
+        self.memory.drain()
         return self.counts
+
+    def _vector(self, tile: int, now: int) -> int:
+        """Let the vector unit begin with a tile; returns when it is done."""
+        step = next(step for step in self.program if step.tile == tile and step.last)
+        work = step.outputs * (1 + self.residuals)
+        end = now + ceil(work / self.hardware.vector_unit.lanes)
+        self.vector_done[tile] = end
+        if not step.output_bytes:
+            self.stored[tile] = end
+        self.log.append(("vector unit", "vector", tile, now, end))
+        return end
+
+    def _transfer(self, now: int) -> bool:
+        """Let memory turn, and the DMA submit what is ready; True if that may let others do something."""
+        changed = False
+        while self.requests and self._may_transfer(*self.requests[0], now):
+            kind, at = self.requests.pop(0)
+            self.under_way.append((kind, at, self._submit(kind, at, now)))
+            changed = True
+        self.memory.turn(now, more=bool(self.requests))
+        for kind, at, transfer in list(self.under_way):
+            if transfer.done < NEVER:
+                self.under_way.remove((kind, at, transfer))
+                tile = at if kind == "s" else self.program[at].tile
+                self.log.append(("DMA", kind, tile, transfer.begun, transfer.end))
+                self._transferred(kind, at, transfer.done)
+                changed = True
+        return changed
 
     def array_cycles(self) -> int:
         """Cycles of the array alone: loads are there at once, nothing is stored (in place of `run`)."""
@@ -131,15 +158,23 @@ class SteppedMachine:
         self.stored = [0] * self.tiles
         now = 0
         while any(lane.finished == NEVER for lane in self.lanes):
-            self._array(now)
+            self._advance_all(now)
+            self._stream(now)
             now += 1
         return max(max(lane.finished, *lane.left) for lane in self.lanes)
 
-    def _array(self, now: int) -> None:
-        """The cycle of the array: a step may end and the next begin in the same cycle."""
+    def _advance_all(self, now: int) -> bool:
+        """Let steps end and begin: a step may end and the next begin in the same cycle."""
+        changed = False
         for lane in self.lanes:
+            before = lane.current, lane.running
             while self._advance(lane, now):
                 pass
+            changed |= (lane.current, lane.running) != before
+        return changed
+
+    def _stream(self, now: int) -> None:
+        """The cycle of the array: vectors enter."""
         busy = [own for lane in self.lanes if lane.running for own in lane.sequencers]
         turn(busy, self.feeds, now, self.rules.banks)
 
@@ -174,15 +209,31 @@ class SteppedMachine:
         """Cycles of a step's first load that must lie before its start; a longer load goes on behind it."""
         return 0 if self.dataflow == "os" and not step.conditional else self.rules.rows
 
-    def _transferred(self, kind: str, at: int, size: int, end: int) -> None:
+    def _submit(self, kind: str, at: int, now: int) -> Transfer:
+        """Hand a transfer over to memory, and count it."""
         if kind == "s":
-            self.stored[at] = end
-            self.counts["activations_write"] += size
+            step = next(step for step in self.program if step.tile == at and step.last)
+            name, size, pieces = "activations_write", step.output_bytes, step.stores
+        else:
+            step = self.program[at]
+            name, size, pieces = {
+                "w": ("base_weights_read", step.weight_bytes, step.weights),
+                "a": ("activations_read", step.activation_bytes, step.activations),
+                "r": ("residual_read", step.residual_bytes, step.residuals),
+            }[kind]
+            if kind == "w" and step.conditional:
+                name = "conditional_weights_read"
+        transfer = self.memory.submit(kind == "s", size, pieces, now)
+        self.counts[name] += size
+        self.counts[f"{name}_bursts"] += len(transfer.bursts)
+        return transfer
+
+    def _transferred(self, kind: str, at: int, done: int) -> None:
+        """It is known when a transfer is done."""
+        if kind == "s":
+            self.stored[at] = done
             return
-        self.there[kind, at] = end + self.hardware.dram.latency_cycles
-        late = self.program[at].conditional
-        names = {"w": "conditional_weights_read" if late else "base_weights_read", "a": "activations_read"}
-        self.counts[names.get(kind, "residual_read")] += size
+        self.there[kind, at] = done
         if kind == "r" and self.ended[at] < NEVER:
             self._results(self.program[at])
 

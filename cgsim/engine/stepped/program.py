@@ -8,9 +8,11 @@ from math import ceil
 
 import numpy as np
 
+from cgsim.engine.stepped.layout import Layout, Piece, joined
 from cgsim.engine.stepped.rounds import Round, Rounds, Slice, chunks
 from cgsim.engine.stepped.tiles import Cell, Pixel, Tiles, reads
 from cgsim.hardware import Hardware
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 from cgsim.trace.network import Layer
@@ -20,7 +22,8 @@ from cgsim.trace.network import Layer
 class Step:
     """A base or conditional phase of a tile, or a chunk of one.
 
-    `chunk` counts the steps of the phase. `holders`: groups that hold a slot in the tile.
+    `chunk` counts the steps of the phase. `holders`: groups that hold a slot in the tile. Of what moves from
+    and to DRAM, 0 bytes if it is on chip; `weights` to `stores` are where it lies there.
     """
 
     tile: int
@@ -36,6 +39,10 @@ class Step:
     outputs: int
     rounds: list[Round]
     holders: int
+    weights: list[Piece]
+    activations: list[Piece]
+    residuals: list[Piece]
+    stores: list[Piece]
 
 
 def steps(
@@ -45,13 +52,14 @@ def steps(
     feeds: int,
     gates: np.ndarray | None,
     batch: int = 1,
+    residency: Residency = NOTHING_KEPT,
 ) -> list[Step]:
     """Steps in execution order, for a layer of `batch` samples on `feeds` column groups.
 
     `gates` bool [batch, N, M], or [batch, 1, M] where channels share them (without the first axis for a
     single sample), or None.
     """
-    return _Program(operation, hardware, tiling, feeds, gates, batch).steps()
+    return _Program(operation, hardware, tiling, feeds, gates, batch, residency).steps()
 
 
 def packed(values: int, bits: int) -> int:
@@ -70,11 +78,14 @@ class _Program:
         feeds: int,
         gates: np.ndarray | None,
         batch: int,
+        residency: Residency,
     ) -> None:
         self.layer: Layer = operation.layer
-        self.residuals = operation.residuals
+        self.residency = residency
+        self.operands = operation.residuals - residency.operands_kept
         self.hardware, self.tiling = hardware, tiling
         self.tiles = Tiles(self.layer, hardware, tiling, feeds, batch)
+        self.layout = Layout(operation, hardware, self.tiles, batch)
         self.gates = None if gates is None else gates.reshape(batch, -1, self.layer.pixels)
         self.rounds = Rounds(self.tiles, hardware, self._gate)
         self.on_demand = hardware.dma.conditional_fetch == "on_demand"
@@ -120,7 +131,7 @@ class _Program:
         inputs, _ = self._inputs(channel_tile)
         wanted = {(s, c, y, x) for c in inputs for s, y, x in self.tiles.patch(pixel_tile)} - self.held
         self.held |= wanted
-        yield from self._phase(number, pixel_tile, channel_tile, False, channels, len(wanted))
+        yield from self._phase(number, pixel_tile, channel_tile, False, channels, wanted)
 
     def _late(self, number: int, pixel_tile: int, channel_tile: int) -> Iterator[Step]:
         if self.gates is None or not self.layer.conditional_reduction:
@@ -136,7 +147,7 @@ class _Program:
         if self.tiling.loop_order != "activations_outer":
             channels -= self.fetched
             self.fetched |= channels
-        yield from self._phase(number, pixel_tile, channel_tile, True, channels, len(wanted))
+        yield from self._phase(number, pixel_tile, channel_tile, True, channels, wanted)
 
     def _phase(
         self,
@@ -145,15 +156,19 @@ class _Program:
         channel_tile: int,
         conditional: bool,
         channels: set[int],
-        inputs: int,
+        inputs: set[Cell],
     ) -> Iterator[Step]:
-        """One step per chunk: the weights of `channels` with each, `inputs` values with the first."""
-        layer = self.layer
+        """One step per chunk: the weights of `channels` with each, the values `inputs` with the first."""
+        layer, layout, bits = self.layer, self.layout, self.layer.activation_bits
         slices = chunks(self.tiles, self.hardware, channel_tile, conditional)
-        size = len(self.tiles.pixels[pixel_tile]) * len(self.tiles.outputs(channel_tile))
+        results = self._results(pixel_tile, channel_tile)
+        inputs = set() if self.residency.input_kept else inputs
         ends_tile = conditional or not layer.conditional_reduction
         for position, chunk in enumerate(slices):
             last = ends_tile and position == len(slices) - 1
+            loaded = inputs if position == 0 else set()
+            operands = layout.operands[: self.operands] if last else []
+            stored = set() if self.residency.output_kept else results
             yield Step(
                 tile=number,
                 pixel_tile=pixel_tile,
@@ -162,13 +177,25 @@ class _Program:
                 chunk=position,
                 last=last,
                 weight_bytes=packed(_weights(chunk, channels), layer.weight_bits),
-                activation_bytes=packed(inputs, layer.activation_bits) if position == 0 else 0,
-                residual_bytes=packed(size * self.residuals, layer.activation_bits) if last else 0,
-                output_bytes=packed(size, layer.activation_bits),
-                outputs=size,
+                activation_bytes=packed(len(loaded), bits),
+                residual_bytes=packed(len(results) * len(operands), bits),
+                output_bytes=packed(len(stored), bits),
+                outputs=len(results),
                 rounds=self.rounds.of(pixel_tile, channel_tile, conditional, chunk),
                 holders=self._holders(pixel_tile, channel_tile),
+                weights=layout.weight_pieces(conditional, channel_tile, position, channels),
+                activations=layout.inputs.pieces(loaded),
+                residuals=joined(piece for operand in operands for piece in operand.pieces(results)),
+                stores=layout.outputs.pieces(stored) if last else [],
             )
+
+    def _results(self, pixel_tile: int, channel_tile: int) -> set[Cell]:
+        wide = self.layer.out_shape[2]
+        return {
+            (sample, channel, *divmod(pixel, wide))
+            for sample, pixel in self.tiles.pixels[pixel_tile]
+            for channel in self.tiles.outputs(channel_tile)
+        }
 
     def _holders(self, pixel_tile: int, channel_tile: int) -> int:
         """Groups that hold a slot in the tile: the first ones."""

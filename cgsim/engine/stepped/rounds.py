@@ -16,11 +16,15 @@ Gate = Callable[[int, Pixel], bool]
 
 @dataclass(frozen=True)
 class Slice:
-    """A K-slice: its place in the phase, its length, and the output channels whose weights it takes."""
+    """A K-slice: its place in the phase, its length, and the output channels whose weights it takes.
+
+    `part` numbers the part of the inputs that it belongs to.
+    """
 
     place: int
     length: int
     users: list[int]
+    part: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,9 @@ def chunks(tiles: Tiles, hardware: Hardware, channel_tile: int, conditional: boo
         reduction = layer.conditional_reduction if conditional else layer.base_reduction
         users = [(reduction, tiles.outputs(channel_tile))]
     slices: list[Slice] = []
-    for reduction, channels in users:
+    for part, (reduction, channels) in enumerate(users):
         for k in range(0, reduction if channels else 0, rows):
-            slices.append(Slice(len(slices), min(rows, reduction - k), channels))
+            slices.append(Slice(len(slices), min(rows, reduction - k), channels, part))
     size = tiling.chunk_folds if tiling.loop_order == "activations_outer" else max(1, len(slices))
     return [slices[i : i + size] for i in range(0, len(slices), size)]
 

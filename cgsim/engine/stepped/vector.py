@@ -3,48 +3,75 @@
 from __future__ import annotations
 
 from collections import Counter
-from fractions import Fraction
 from math import ceil
 
+from cgsim.engine.stepped.memory import NEVER, Memory, Transfer, memory
 from cgsim.hardware import Hardware
 
-NEVER = 1 << 60
+RESULTS = 1 << 40
+"""Bit from which results lie."""
 
 
-def run_vector_layer(tiles: list[tuple[int, int, int]], hardware: Hardware) -> Counter[str]:
-    """Execute tiles of (bytes loaded, lane operations, bytes stored); counts under the pipeline's names."""
-    rate = Fraction(hardware.dram.bytes_per_cycle)
+def run_vector_layer(
+    tiles: list[tuple[int, int, int]], hardware: Hardware, dram: Memory | None = None
+) -> Counter[str]:
+    """Execute tiles of (bytes loaded, lane operations, bytes stored); counts under the pipeline's names.
+
+    Operands lie from bit 0 on as they are loaded, results from RESULTS on as they are stored. `dram` is an idle
+    memory.
+    """
+    dram = dram or memory(hardware)
     parts = 2 if hardware.buffers.double_buffered else 1
     requests: list[tuple[str, int]] = []
     for tile in range(len(tiles)):
         requests += [("store", tile - parts)] if tile >= parts else []
         requests.append(("load", tile))
     requests += [("store", tile) for tile in range(max(0, len(tiles) - parts), len(tiles))]
+    sizes = {(kind, tile): tiles[tile][0 if kind == "load" else 2] for kind, tile in requests}
+    requests = [request for request in requests if sizes[request]]
 
-    there, done, stored = ([NEVER] * len(tiles) for _ in range(3))
+    there = [NEVER if load else 0 for load, _, _ in tiles]
+    done, stored = ([NEVER] * len(tiles) for _ in range(2))
     counts: Counter[str] = Counter()
-    now, channel_free, current, busy_until = 0, 0, 0, 0
-    while requests or max(stored) > now:
-        if current < len(tiles) and max(busy_until, there[current]) <= now:
-            busy_until = now + ceil(tiles[current][1] / hardware.vector_unit.lanes)
-            done[current] = busy_until
-            current += 1
-        kind, tile = requests[0] if requests else ("", 0)
-        free = tile < parts or stored[tile - parts] <= now
-        if kind and channel_free <= now and (free if kind == "load" else done[tile] <= now):
-            requests.pop(0)
-            size = tiles[tile][0 if kind == "load" else 2]
-            channel_free = now + ceil(size / rate)
-            if kind == "load":
-                there[tile] = channel_free + hardware.dram.latency_cycles
-                counts["activations_read"] += size
-            else:
-                stored[tile] = channel_free
-                counts["activations_write"] += size
+    place = {"load": 0, "store": RESULTS}
+    under_way: list[tuple[str, int, Transfer]] = []
+    now, current, busy_until = 0, 0, 0
+    while True:
+        changed = True
+        while changed:
+            changed = False
+            if current < len(tiles) and max(busy_until, there[current]) <= now:
+                busy_until = now + ceil(tiles[current][1] / hardware.vector_unit.lanes)
+                done[current] = busy_until
+                if not tiles[current][2]:
+                    stored[current] = busy_until
+                current += 1
+                changed = True
+            kind, tile = requests[0] if requests else ("", 0)
+            free = tile < parts or stored[tile - parts] <= now
+            if kind and (free if kind == "load" else done[tile] <= now):
+                size = sizes[requests.pop(0)]
+                piece = (place[kind], place[kind] + 8 * size)
+                place[kind] = piece[1]
+                transfer = dram.submit(kind == "store", size, [piece], now)
+                under_way.append((kind, tile, transfer))
+                name = "activations_read" if kind == "load" else "activations_write"
+                counts[name] += size
+                counts[f"{name}_bursts"] += len(transfer.bursts)
+                changed = True
+            dram.turn(now, more=bool(requests))
+            for kind, tile, transfer in list(under_way):
+                if transfer.done < NEVER:
+                    under_way.remove((kind, tile, transfer))
+                    (there if kind == "load" else stored)[tile] = transfer.done
+                    changed = True
+        if max(stored) <= now:
+            break
         if busy_until > now:
             counts["vector"] += 1
         else:
             counts["activation_load_stall" if current < len(tiles) else "store_stall"] += 1
         now += 1
     counts["cycles"] = now
+    dram.drain()
     return counts
