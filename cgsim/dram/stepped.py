@@ -42,12 +42,8 @@ class SteppedController:
         """
         self._advance(ready)
         for i in range(count):
-            while self.tried == self.config.inj or not self._offer(first + i * step, write, tag):
-                self._tick()
-            self.tried += 1
-            self.accepted.append(self.now)
-            self.counts["writes" if write else "reads"] += 1
-            self.counts["last_accepted"] = self.now
+            while not self.offer(first + i * step, write, tag):
+                self.tick()
         self.counts["clock"] = self.now
         return self.now
 
@@ -55,7 +51,7 @@ class SteppedController:
         """Advance until the last read with this tag has returned; return that clock (0: there was none)."""
         own = [request for request in self.reads if request.tag == tag >= 0]
         while any(request.back is None for request in own):
-            self._tick()
+            self.tick()
         last = max((request.back or 0 for request in own), default=0)
         self._advance(last)
         for request in own:
@@ -66,7 +62,7 @@ class SteppedController:
     def drain(self) -> int:
         """Advance until nothing waits and all data are over; return that clock."""
         while any(channel.waiting[write] for channel in self.channels for write in (False, True)):
-            self._tick()
+            self.tick()
         self._advance(max(self.counts["last_return"], *(channel.last_data for channel in self.channels)))
         for channel in self.channels:
             for bus in channel.buses:
@@ -76,9 +72,9 @@ class SteppedController:
 
     def _advance(self, clock: int) -> None:
         while self.now < clock:
-            self._tick()
+            self.tick()
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         """The rest of this clock, once the offers have been made."""
         for channel in self.channels:
             for request in channel.tick(self.now):
@@ -88,8 +84,20 @@ class SteppedController:
         self.tried = 0
         self.reads = [r for r in self.reads if r.tag >= 0 or r.back is None or r.back > self.now]
 
-    def _offer(self, address: int, write: bool, tag: int) -> bool:
-        """Offer one request; True if it is accepted."""
+    def offer(self, address: int, write: bool, tag: int = -1) -> bool:
+        """Offer one request in this clock; True if it is accepted (a read is then the last of `reads`)."""
+        if self.tried == self.config.inj:
+            return False
+        if not self._accept(address, write, tag):
+            self.tried = self.config.inj  # nothing overtakes a refused request
+            return False
+        self.tried += 1
+        self.accepted.append(self.now)
+        self.counts["writes" if write else "reads"] += 1
+        self.counts["last_accepted"] = self.now
+        return True
+
+    def _accept(self, address: int, write: bool, tag: int) -> bool:
         limit = self.config.max_outstanding
         if limit and sum(r.back is None or r.back > self.now for r in self.reads) >= limit:
             return False

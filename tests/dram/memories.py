@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from hypothesis import strategies as st
@@ -38,7 +38,7 @@ class Drain(NamedTuple):
     """Wait for everything."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """What to ask of a memory."""
 
@@ -46,11 +46,23 @@ class Case:
     config: Config
     calls: tuple[Serve | Finish | Drain, ...]
 
+    def __repr__(self) -> str:
+        """What differs from a real standard and from the default settings."""
+        base = min(STANDARDS.values(), key=lambda other: len(_changes(self.standard, other)))
+        config = _changes(self.config, Config(DRAWN))
+        return f"Case({base.name} with {_changes(self.standard, base)}; {config}; {[*self.calls]})"
+
     @contextmanager
     def known(self) -> Iterator[None]:
         """The case's standard is one that its configuration can name."""
         with patch.dict(STANDARDS, {DRAWN: self.standard}):
             yield
+
+
+def _changes(one: Any, other: Any) -> dict[str, Any]:
+    """Fields of a dataclass that differ from those of another."""
+    pairs = ((field.name, getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    return {name: value for name, value, base in pairs if value != base and not name.startswith("currents")}
 
 
 @st.composite
