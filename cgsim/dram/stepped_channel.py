@@ -72,7 +72,9 @@ class Channel:
         self.standard = t = standard(config.standard)
         ranks = config.ranks * t.pseudo
         self.interval = {"all_bank": t.refi, "per_bank": t.refipb, "none": 0}[config.refresh]
-        self.ranks = [Rank(self.interval * (2 * rank + 1) // (2 * ranks)) for rank in range(ranks)]
+        # The refreshes of ranks take turns, those of pseudo-channels fall due together.
+        turns = [0] * t.pseudo if t.pseudo > 1 else range(ranks)
+        self.ranks = [Rank(self.interval * (2 * turn + 1) // (2 * config.ranks)) for turn in turns]
         self.banks = {
             Place(rank, group, bank): Bank()
             for rank in range(ranks)

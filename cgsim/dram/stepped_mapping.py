@@ -43,7 +43,7 @@ def place_of(config: Config, address: int) -> tuple[int, Place, int, int]:
         left //= 2 ** width[part]
     if name == "MOP4CLXOR":
         field["co"] = field["high"] * 2 ** width["low"] + field["low"]
-        hashed = field["high"]
+        hashed = field["co"]
         for part in ("ra", "bg", "ba"):
             field[part] ^= hashed % 2 ** width[part]
             hashed //= 2 ** width[part]
