@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
 LEVELS = ("Channel", "Rank", "BankGroup", "Bank", "Row", "Column")
 """Levels of the tree, the root first; HBM2 has PseudoChannel in the place of Rank."""
-
-STANDARDS: Mapping[str, Standard]
-"""What Ramulator 2.1 fixes per standard."""
-
 
 @dataclass(frozen=True)
 class Standard:
@@ -25,7 +23,7 @@ class Standard:
     inj: int  # offers per clock in the reference runs
 
 
-STANDARDS = MappingProxyType(
+STANDARDS: Mapping[str, Standard] = MappingProxyType(
     {
         "DDR4": Standard(
             "GenericDDR",
@@ -56,6 +54,8 @@ STANDARDS = MappingProxyType(
         ),
     }
 )
+
+"""What Ramulator 2.1 fixes per standard."""
 
 Scheduler = Literal["FRFCFS", "FRFCFS-RowHit"]
 Refresh = Literal["AllBank", "PerBank", "NoRefresh"]
@@ -128,6 +128,18 @@ class Config:
     def request_bytes(self) -> int:
         """Bytes of a request."""
         return self.channel_width // 8 * self.prefetch
+
+    @property
+    def enter_writes(self) -> int:
+        """Write mode begins when more writes wait (compared in single precision, as the tool does)."""
+        limit = np.float32(self.high_watermark) * np.float32(self.write_queue)
+        return int(np.floor(limit))
+
+    @property
+    def leave_writes(self) -> int:
+        """Write mode ends when fewer writes wait and a read does."""
+        limit = np.float32(self.low_watermark) * np.float32(self.write_queue)
+        return int(np.ceil(limit))
 
     @property
     def tck_ns(self) -> float:

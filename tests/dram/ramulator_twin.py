@@ -190,9 +190,9 @@ class Controller:
     def from_queues(self, allowed) -> tuple[Request | None, list[Request]]:
         c = self.config
         if not self.write_mode:
-            if len(self.writes) > c.high_watermark * c.write_queue or not self.reads:
+            if len(self.writes) > c.enter_writes or not self.reads:
                 self.write_mode = True
-        elif len(self.writes) < c.low_watermark * c.write_queue and self.reads:
+        elif len(self.writes) < c.leave_writes and self.reads:
             self.write_mode = False
         queue = self.writes if self.write_mode else self.reads
         return self.best(queue, lambda r: not self.closes_active(r) and allowed(r)), queue
@@ -474,6 +474,7 @@ class Twin:
             rank ^= column % c.ranks
             group ^= column // c.ranks % c.bank_groups
             bank ^= column // c.ranks // c.bank_groups % c.banks
+            row ^= column // c.ranks // c.bank_groups // c.banks % c.rows
         else:
             rank = take(c.ranks) if c.standard == "HBM2" else 0
             group, column = take(c.bank_groups), take(columns)
@@ -504,7 +505,7 @@ class Twin:
                 continue
             where = self.locate(address)
             limit = self.config.max_outstanding
-            blocked = not write and limit and self.waiting() >= limit
+            blocked = limit and self.waiting() >= limit
             request = Request(where, "", address, write, tag=tag)
             if not blocked and self.channels[where[0]].send(request):
                 self.used += 1
