@@ -142,7 +142,8 @@ class SteppedMachine:
             kind, at = self.requests.pop(0)
             self.under_way.append((kind, at, self._submit(kind, at, now)))
             changed = True
-        self.memory.turn(now, more=bool(self.requests))
+        self.memory.closed = not self.requests
+        self.memory.turn(now)
         for kind, at, transfer in list(self.under_way):
             if transfer.done < NEVER:
                 self.under_way.remove((kind, at, transfer))

@@ -17,8 +17,7 @@ def run_vector_layer(
 ) -> Counter[str]:
     """Execute tiles of (bytes loaded, lane operations, bytes stored); counts under the pipeline's names.
 
-    Operands lie from bit 0 on as they are loaded, results from RESULTS on as they are stored. `dram` is an idle
-    memory.
+    Operands lie from bit 0 on as they are loaded, results from RESULTS on as they are stored. `dram` is idle.
     """
     dram = dram or memory(hardware)
     parts = 2 if hardware.buffers.double_buffered else 1
@@ -59,7 +58,8 @@ def run_vector_layer(
                 counts[name] += size
                 counts[f"{name}_bursts"] += len(transfer.bursts)
                 changed = True
-            dram.turn(now, more=bool(requests))
+            dram.closed = not requests
+            dram.turn(now)
             for kind, tile, transfer in list(under_way):
                 if transfer.done < NEVER:
                     under_way.remove((kind, tile, transfer))
