@@ -14,8 +14,8 @@ from cgsim.atomic import atomic_path
 from cgsim.dram.counters import ACT, COMMANDS, PRE, PREA, RD, RDA, REF, REFB, WR, WRA
 from cgsim.errors import CgsimError, nearest
 
-BUS_ONLY = len(COMMANDS)
-"""Code of a command that takes a clock of the command bus and does nothing else (ACT-2, CAS of LPDDR5)."""
+BUS_ONLY = ("ACT2", "CAS_RD", "CAS_WR")
+"""LPDDR5's commands that take a clock of the command bus and change nothing; codes from len(COMMANDS) on."""
 
 COLUMNS = ("clock", "command", "channel", "rank", "bank_group", "bank", "row", "column", "write")
 """Columns of a log array, and of our files; -1 where a command has none."""
@@ -34,12 +34,12 @@ _PLACE = {
 }  # fmt: skip
 """Names that the tools give to our columns; "": a column that is not kept."""
 
+_NAMES = (*COMMANDS, *BUS_ONLY)
 _RAMULATOR = {PRE: "PREpb", PREA: "PREab", REF: "REFab", REFB: "REFpb"}
 _DRAMSIM = {REFB: "REFb"}
 _CODES = {
-    **{name: code for code, name in enumerate(COMMANDS)},
+    **{name: code for code, name in enumerate(_NAMES)},
     "ACT1": ACT, "PREpb": PRE, "PREab": PREA, "REFab": REF, "REFpb": REFB, "REFb": REFB,
-    "ACT2": BUS_ONLY, "CAS_RD": BUS_ONLY, "CAS_WR": BUS_ONLY,
 }  # fmt: skip
 
 _MOST_BYTES = 4 << 30
@@ -145,24 +145,25 @@ def _refuse(body: bytes, width: int, command: int, source: str) -> None:
 
 
 def write_log(
-    path: str | os.PathLike[str], log: np.ndarray, policy: str, *, pseudo: bool = False, channels: int = 1
+    path: str | os.PathLike[str], log: np.ndarray, policy: str, standard: str = "", channels: int = 1
 ) -> None:
     """Write a log in the form of the tool whose policy ran, gzipped if `path` ends in .gz.
 
-    `pseudo`: Ramulator's second level is a pseudo-channel. DRAMsim3 keeps one log per channel; with several
-    channels, ours has a last column `channel`.
+    DRAMsim3 keeps a log for each channel; here, with several of them, a last column `channel` tells which.
 
     Raises:
         CgsimError: `path` cannot be written.
     """
     head = _TOOLS[policy]
     columns = [log[:, i].astype("U20") for i in range(len(COLUMNS))]
-    names = np.array([*COMMANDS, "CAS"], dtype="U8")
+    names = np.array(_NAMES, dtype="U8")
     for code, name in {"ramulator2": _RAMULATOR, "dramsim3": _DRAMSIM}.get(policy, {}).items():
         names[code] = name
+    if policy == "ramulator2" and standard == "LPDDR5":
+        names[ACT] = "ACT1"
     columns[1] = names[log[:, 1]]
     if policy == "ramulator2":
-        head = head.replace("Rank", "PseudoChannel") if pseudo else head
+        head = head.replace("Rank", "PseudoChannel") if standard == "HBM2" else head
         columns.append(np.where(log[:, 8] < 0, "-1", "0"))
     elif policy == "dramsim3":
         columns = columns[:2] + columns[3:8] + ([columns[2]] if channels > 1 else [])

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import configparser
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cgsim.dram.own_config import kind_of, parse_own, read_config
+from cgsim.dram.settings import Config
+from cgsim.dram.yaml_text import load_yaml
 from cgsim.errors import CgsimError
 
 
@@ -98,6 +102,68 @@ _NAMES = {
 """Order of Ramulator 2.1's resolved `timing` lists."""
 
 
+def load_timings(path: str | os.PathLike[str]) -> Timings:
+    """Timings of a configuration file, which `own_config.load_config` accepts.
+
+    Raises:
+        CgsimError: unreadable, or of a standard that the checker does not know.
+    """
+    text = read_config(path)
+    kind = kind_of(text, str(path))
+    if kind == "dramsim3":
+        return dramsim_timings(text, str(path))
+    if kind == "ramulator2":
+        return ramulator_timings(load_yaml(text, str(path)), str(path))
+    return standard_timings(parse_own(text, str(path)))
+
+
+def standard_timings(config: Config) -> Timings:
+    """Timings of a standard of ours; what LPDDR adds after writes is in its tWR and tWTR."""
+    d = config.device
+    return Timings(
+        channels=config.channels,
+        ranks=config.ranks * d.pseudo,
+        bank_groups=d.groups,
+        banks=d.banks,
+        pseudo_channels=int(d.pseudo > 1),
+        command_buses=1 + d.dual,
+        activate_clocks=d.act_clocks,
+        activate_shift=d.act_shift,
+        burst=d.burst,
+        burst_group=d.burst_max,
+        read_latency=d.cl,
+        write_latency=d.cwl,
+        write_extra=0,
+        read_to_write_gap=d.rtw - d.cl - d.burst + d.cwl,
+        trcd_read=d.rcdr,
+        trcd_write=d.rcdw,
+        trp=d.rp,
+        trp_all=d.rpab,
+        tras=d.ras,
+        trc=d.rc,
+        trrd_s=d.rrds,
+        trrd_l=d.rrdl,
+        tfaw=d.faw,
+        tccd_s=d.ccds,
+        tccd_l=d.ccdl,
+        tccd_s_write=d.ccds,
+        tccd_l_write=d.ccdl,
+        twtr_s=d.wtrs,
+        twtr_l=d.wtrl,
+        trtp=d.rtp,
+        twr=d.wr,
+        trtrs=d.cs,
+        tppd=d.ppd,
+        trfc=d.rfc,
+        trfc_bank=d.rfcpb,
+        trrefd=d.pbact,
+        trefresh_gap=d.pbpb,
+        trefi=0 if config.refresh == "none" else d.refi,
+        postponed=POSTPONED,
+        pulled_in=PULLED_IN,
+    )
+
+
 def ramulator_timings(document: Mapping[str, Any], source: str) -> Timings:
     """Timings of a resolved Ramulator 2.1 configuration.
 
@@ -174,13 +240,14 @@ def dramsim_timings(text: str, source: str) -> Timings:
     Raises:
         CgsimError: a protocol that the checker does not know.
     """
-    ini = configparser.ConfigParser()
+    ini = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";", " #"))
     ini.optionxform = str  # type: ignore[assignment,method-assign]
-    ini.read_string(text)
+    ini.read_string(text, source)
     structure, timing, system = ini["dram_structure"], ini["timing"], ini["system"]
     protocol = structure["protocol"]
-    if protocol not in ("DDR4", "LPDDR4", "HBM", "HBM2"):
-        raise CgsimError(f"{source}: protocol: the checker knows DDR4, LPDDR4 and HBM, not {protocol!r}")
+    if protocol not in ("DDR3", "DDR4", "LPDDR4", "HBM", "HBM2"):
+        known = "DDR3, DDR4, LPDDR4 and HBM"
+        raise CgsimError(f"{source}: protocol: the checker knows {known}, not {protocol!r}")
     hbm, lpddr4 = protocol.startswith("HBM"), protocol == "LPDDR4"
 
     def time(name: str, otherwise: int) -> int:
@@ -190,17 +257,22 @@ def dramsim_timings(text: str, source: str) -> Timings:
     burst = int(structure.get("BL", "8")) // 2
     additive = time("AL", 0)
     trcd = time("tRCD", 10)
-    trrefd = time("tRRD_L", 4)
+    groups, banks = int(structure["bankgroups"]), int(structure["banks_per_group"])
+    if not structure.getboolean("bankgroup_enable", True):
+        groups, banks = 1, groups * banks
+    # With one bank group there is none that is another.
+    tccd_l = time("tCCD_L", 6) if groups > 1 else time("tCCD_S", 4)
+    twtr_l = time("tWTR_L", 5) if groups > 1 else time("tWTR_S", 5)
+    trrd_l = time("tRRD_L", 4) if groups > 1 else time("tRRD_S", 4)
     devices = int(system["bus_width"]) // int(structure["device_width"])
     page_bits = int(structure["columns"]) * int(structure["device_width"]) * (2 if hbm else 1)
-    banks = int(structure["bankgroups"]) * int(structure["banks_per_group"])
-    rank_mib = devices * page_bits * int(structure["rows"]) * banks // 8 >> 20
+    rank_mib = devices * page_bits * int(structure["rows"]) * groups * banks // 8 >> 20
     gap = math.ceil(_TDQSCK_MAX_NS / tck) + _LPDDR4_PREAMBLE if lpddr4 else 1 + time("tWPRE", 1)
     return Timings(
         channels=int(system.get("channels", "1")),
         ranks=max(1, int(system["channel_size"]) // rank_mib),
-        bank_groups=int(structure["bankgroups"]),
-        banks=int(structure["banks_per_group"]),
+        bank_groups=groups,
+        banks=banks,
         pseudo_channels=0,
         command_buses=2 if hbm else 1,
         activate_clocks=1,
@@ -218,22 +290,22 @@ def dramsim_timings(text: str, source: str) -> Timings:
         tras=time("tRAS", 24),
         trc=time("tRAS", 24) + time("tRP", 10),
         trrd_s=time("tRRD_S", 4),
-        trrd_l=trrefd,
+        trrd_l=trrd_l,
         tfaw=time("tFAW", 50),
         tccd_s=time("tCCD_S", 4),
-        tccd_l=time("tCCD_L", 6),
+        tccd_l=tccd_l,
         tccd_s_write=time("tCCD_S", 4),
-        tccd_l_write=time("tCCD_L", 6),
+        tccd_l_write=tccd_l,
         twtr_s=time("tWTR_S", 5),
-        twtr_l=time("tWTR_L", 5),
+        twtr_l=twtr_l,
         trtp=additive + (time("tRTP_L", 5) if hbm and "tRTP" not in timing else time("tRTP", 5)),
         twr=time("tWR", 10),
         trtrs=time("tRTRS", 2),
         tppd=time("tPPD", 0) if lpddr4 else 0,
         trfc=time("tRFC", 74),
         trfc_bank=time("tRFCb", 20),
-        trrefd=trrefd,
-        trefresh_gap=trrefd,
+        trrefd=trrd_l,
+        trefresh_gap=trrd_l,
         trefi=time("tREFI", 7800),
         postponed=POSTPONED,
         pulled_in=PULLED_IN,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.dram.command_log import COLUMNS
+from cgsim.dram.command_log import BUS_ONLY, COLUMNS
 from cgsim.dram.counters import COMMANDS
 from cgsim.dram.legal_timings import Timings
 from cgsim.dram.legality_walk import walk
@@ -149,7 +149,8 @@ def describe(violation: Violation, log: np.ndarray) -> str:
 
 def _command(line: np.ndarray) -> str:
     clock, command, channel, rank, group, bank, row = (int(value) for value in line[:7])
-    name = COMMANDS[command] if 0 <= command < len(COMMANDS) else "a command"
+    names = (*COMMANDS, *BUS_ONLY)
+    name = names[command] if 0 <= command < len(names) else f"command {command}"
     place = f"channel {channel} rank {rank}"
     if group >= 0 and bank >= 0:
         place += f" bank {group}.{bank}"

@@ -11,9 +11,11 @@ import numpy as np
 from numba import njit
 
 from cgsim.dram.command_log import BUS_ONLY
-from cgsim.dram.counters import ACT, PRE, PREA, RD, RDA, REF, REFB, WRA
+from cgsim.dram.counters import ACT, COMMANDS, PRE, PREA, RD, RDA, REF, REFB, WRA
 from cgsim.dram.legal_timings import Timings
 
+_BUS_ONLY = len(COMMANDS)
+_CODES = _BUS_ONLY + len(BUS_ONLY)
 RULES = 30
 (
     ORDER, ADDRESS, COMMAND_BUS, DATA_BUS, BANK_CLOSED, OTHER_ROW, BANK_OPEN, REFRESH_OPEN, RCD, RP, RAS, RC,
@@ -26,9 +28,9 @@ _NONE, _ZERO, _ONE = np.arange(-1, 2, dtype=np.int64)
 
 
 # Columns of `bank`, `group` and `rank`: lines of the last commands of each kind, -1 where there was none.
-# CLOSING is the RDA or WRA that closed a bank, whose precharge is over at clock CLOSED; ROW the open one or -1;
-# ROUND 1 if refreshed in this round; REFRESHES those that count, LAST_REFRESH the last of them, REF or REFB.
-# FOUR: of a rank's ACTs, the one four back at FOUR + activates % 4.
+# CLOSING is the RDA or WRA that closed a bank, whose precharge is over at clock CLOSED; ROW the open one or
+# -1; ROUND 1 if refreshed in this round; REFRESHES those that count, LAST_REFRESH the last of them, REF or
+# REFB. FOUR: of a rank's ACTs, the one four back at FOUR + activates % 4.
 _ACTIVATED, _PRECHARGED, _READ, _WRITTEN, _BANK_REFRESHED = range(5)
 _CLOSING, _CLOSED, _ROW, _ROUND, _REFRESHES, _LAST_REFRESH, _BANK_STATE = range(5, 12)
 _ALL_PRECHARGED, _ALL_REFRESHED, _ACTIVATES, _FOUR = range(5, 9)
@@ -36,7 +38,7 @@ _RANK_STATE = _FOUR + 4
 
 
 class _Seen(NamedTuple):
-    """What the walk knows: the log, the clock `at` which each line's distances count from, state, findings."""
+    """What the walk knows: the log, the clock `at` which each line counts, what came last, what was found."""
 
     log: Any
     at: Any
@@ -50,9 +52,9 @@ class _Seen(NamedTuple):
 
 
 def walk(log: np.ndarray, t: Timings, end: int, counts: np.ndarray, found: np.ndarray) -> None:
-    """Count violations by rule in `counts` (all of them in its last entry), and put the first into `found`: int64[n, 5].
+    """Count violations by rule in `counts` (all of them in its last entry) and put the first into `found`.
 
-    A row of it: rule, line of the earlier command, of the later one (-1: none), needed and found clocks.
+    A row of `found`: rule, line of the earlier command, of the later one (-1: none), needed and found clocks.
     `end`: clock up to which refreshes are due, if it is later than the last command.
     """
     ranks = t.channels * t.ranks
@@ -84,12 +86,12 @@ def _walk(seen, end, stride):  # type: ignore[no-untyped-def]
         clock, command, channel = log[i, 0], log[i, 1], log[i, 2]
         if i > 0 and clock < log[i - 1, 0]:
             _report(seen, ORDER, i - 1, i, _ZERO, clock - log[i - 1, 0])
-        of_rank = command in (PREA, REF, BUS_ONLY)
+        of_rank = command in (PREA, REF) or command >= _BUS_ONLY
         group = 0 if of_rank else log[i, 4]
         bank = 0 if of_rank else log[i, 5]
         there = 0 <= channel < t.channels and 0 <= log[i, 3] < t.ranks
         there = there and 0 <= group < t.bank_groups and 0 <= bank < t.banks
-        if not there or not 0 <= command <= BUS_ONLY:
+        if not there or not 0 <= command < _CODES:
             _report(seen, ADDRESS, _NONE, i, _NONE, _ZERO)
             continue
         r = channel * t.ranks + log[i, 3]
@@ -102,7 +104,7 @@ def _walk(seen, end, stride):  # type: ignore[no-untyped-def]
             if clock - log[busy, 0] < held:
                 _report(seen, COMMAND_BUS, busy, i, held, clock - log[busy, 0])
         seen.bus[channel, lane] = i
-        if command == BUS_ONLY:
+        if command >= _BUS_ONLY:
             continue
         _apart(seen, RFC, seen.rank[r, _ALL_REFRESHED], i, t.trfc)
         if not of_rank:

@@ -25,11 +25,12 @@ LEAVES = [
 
 def test_all_commands_are_there():
     top = {words[0] for words in COMMANDS if words}
-    assert top == {"train", "quantize", "record", "simulate", "sweep", "trace", "hardware"}
+    assert top == {"train", "quantize", "record", "simulate", "sweep", "trace", "hardware", "dram"}
     assert {words[1] for words in LEAVES if words[0] == "trace"} == {
         "info", "check", "stats", "synth", "import", "subset", "merge"
     }  # fmt: skip
     assert {words[1] for words in LEAVES if words[0] == "hardware"} == {"show", "check", "list", "import"}
+    assert {words[1] for words in LEAVES if words[0] == "dram"} == {"replay", "check"}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
