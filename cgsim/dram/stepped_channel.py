@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cgsim.dram.counters import ACT, PRE, PREA, RD, RDA, REF, REFB, WR, WRA
@@ -47,11 +47,12 @@ class Bank:
 
 @dataclass
 class Rank:
-    """Clock at which the next refresh falls due; how many are owed; nothing else may come first."""
+    """Clock at which the next refresh falls due; how many are owed; if they come first now; open banks."""
 
     due: int
     debt: int = 0
     forced: bool = False
+    open: set[Place] = field(default_factory=set)
 
 
 class Candidate(NamedTuple):
@@ -103,13 +104,9 @@ class Channel:
             self._issue([c for c in self._ready(now) if c.urgency != COLUMN], now, served)
         else:
             self._issue(self._ready(now), now, served)
-        for rank in range(len(self.ranks)):
-            self.counts["active_cycles" if self.is_open(rank) else "idle_cycles"] += 1
+        for rank in self.ranks:
+            self.counts["active_cycles" if rank.open else "idle_cycles"] += 1
         return served
-
-    def is_open(self, rank: int) -> bool:
-        """True if a bank of the rank is open."""
-        return any(bank.row is not None for bank in self.of_rank[rank].values())
 
     def _owe_refreshes(self, now: int) -> None:
         for rank in self.ranks:
@@ -140,10 +137,8 @@ class Channel:
         column_bus = self.standard.dual and candidate.urgency == COLUMN
         if (self.column_bus_free if column_bus else self.row_bus_free) > now:
             return False
-        if command == PREA:
-            banks = [at for at, bank in self.of_rank[place.rank].items() if bank.row is not None]
-            if any(self.past.earliest(PRE, at) > now for at in banks):
-                return False
+        if command == PREA and any(self.past.earliest(PRE, at) > now for at in self.ranks[place.rank].open):
+            return False
         return self.past.earliest(command, place) <= now
 
     def _candidates(self) -> list[Candidate]:
@@ -200,7 +195,7 @@ class Channel:
             return Candidate(REFRESH, rank, REFB if self.banks[place].row is None else PRE, place)
         if not self.ranks[rank].forced and any(self._wanted(place) for place in self.of_rank[rank]):
             return None
-        return Candidate(REFRESH, rank, PREA if self.is_open(rank) else REF, Place(rank))
+        return Candidate(REFRESH, rank, PREA if self.ranks[rank].open else REF, Place(rank))
 
     def _refresh_target(self, rank: int) -> Place | None:
         """The bank that is refreshed next: one that nobody waits for, if that can be."""
@@ -236,17 +231,18 @@ class Channel:
             assert request is not None
             request.activated = True
             self.banks[place].row, self.banks[place].served = request.row, 0
+            self.ranks[place.rank].open.add(place)
             self.counts["activates"] += 1
         elif command == PRE:
-            self.banks[place].row = None
+            self._close(place)
             self.counts["precharges"] += 1
             if request:
                 request.precharged = True
                 self.counts["ondemand_precharges"] += 1
         elif command == PREA:
-            for bank in self.of_rank[place.rank].values():
-                self.counts["precharges"] += bank.row is not None
-                bank.row = None
+            self.counts["precharges"] += len(self.ranks[place.rank].open)
+            for at in list(self.ranks[place.rank].open):
+                self._close(at)
         else:
             self._refreshed(command, place)
         self.past.note(command, place, now)
@@ -275,7 +271,7 @@ class Channel:
         self.turn = min(self.turn + 1, self.config.queue_depth)
         bank.served += 1
         if command in (RDA, WRA):
-            bank.row = None
+            self._close(place)
         kind = "write" if request.write else "read"
         self.counts[f"{kind}_commands"] += 1
         if request.precharged:
@@ -289,6 +285,10 @@ class Channel:
             self.last_data = now + t.cwl + t.burst
         else:
             request.back = now + t.cl + t.burst
+
+    def _close(self, place: Place) -> None:
+        self.banks[place].row = None
+        self.ranks[place.rank].open.remove(place)
 
     def _refreshed(self, command: int, place: Place) -> None:
         rank = self.ranks[place.rank]

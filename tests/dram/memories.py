@@ -75,9 +75,9 @@ def standards(draw: st.DrawFn) -> Standard:
         rows=2 ** draw(st.integers(1, 5)),
         columns=2 ** draw(st.integers(0, 5)),
     )
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)):
         rfc = draw(st.integers(20, 200))
-        base = replace(base, rfc=rfc, refi=draw(st.integers(4 * rfc, 1500)))
+        base = replace(base, rfc=rfc, refi=draw(st.integers(4 * rfc, 1000)))
         return base if draw(st.booleans()) else replace(base, **draw(timings()))
     return base
 
@@ -139,7 +139,7 @@ def configs(draw: st.DrawFn, standard: Standard) -> Config:
     high = draw(st.none() | st.integers(1, depth))
     if high is None or low is None or low >= high:
         low = high = None
-    refreshes = ["none", "all_bank", *(["per_bank"] if standard.refipb else [])]
+    refreshes = ["none", "all_bank", "all_bank", *(["per_bank"] * 2 if standard.refipb else [])]
     return Config(
         standard=DRAWN,
         channels=draw(st.sampled_from([1, 1, 2, 4])),
@@ -167,7 +167,7 @@ def calls(draw: st.DrawFn, config: Config, capacity: int, request_bytes: int) ->
         return Finish(draw(st.integers(-1, 3)))
     bursts = capacity // request_bytes
     count = draw(st.sampled_from([0, 1, 1, 2, 3, 5, 9, 20, 40, 90]))
-    first = draw(st.integers(0, bursts - 1) | st.integers(0, min(bursts, 16) - 1))
+    first = draw(st.sampled_from([0, 1]) | st.integers(0, min(bursts, 16) - 1) | st.integers(0, bursts - 1))
     step = draw(st.sampled_from([0, 1, 1, 1, 2, 3, 5]) | st.integers(0, bursts)) * 2 ** draw(
         st.integers(0, 8)
     )
@@ -179,7 +179,7 @@ def calls(draw: st.DrawFn, config: Config, capacity: int, request_bytes: int) ->
         count,
         draw(st.booleans()),
         draw(st.integers(-1, 3)),
-        draw(st.sampled_from([-50, 0, 0, 0, 1, 7, 30, 100, 400])),
+        draw(st.sampled_from([-50, 0, 0, 0, 1, 7, 30, 100, 500])),
     )
 
 
@@ -188,5 +188,6 @@ def cases(draw: st.DrawFn) -> Case:
     standard = draw(standards())
     config = draw(configs(standard))
     capacity = standard.rank_bytes * config.channels * config.ranks * standard.pseudo
-    asked = draw(st.lists(calls(config, capacity, standard.request_bytes), min_size=1, max_size=14))
+    least = draw(st.sampled_from([1, 4, 12]))
+    asked = draw(st.lists(calls(config, capacity, standard.request_bytes), min_size=least, max_size=24))
     return Case(standard, config, tuple(asked))

@@ -58,7 +58,7 @@ def in_order(log: np.ndarray) -> list[tuple[int, ...]]:
 
 
 @given(cases())
-@settings(max_examples=20_000 if VALIDATE else 150, deadline=None)
+@settings(max_examples=10_000 if VALIDATE else 90, deadline=None)
 def test_kernels_equal_the_stepped_controller(case: Case) -> None:
     with case.known():
         stepped = SteppedController(case.config)
@@ -75,7 +75,7 @@ def test_kernels_equal_the_stepped_controller(case: Case) -> None:
 
 
 @given(cases())
-@settings(max_examples=1000 if VALIDATE else 30, deadline=None)
+@settings(max_examples=500 if VALIDATE else 15, deadline=None)
 def test_stepped_counts_add_up(case: Case) -> None:
     with case.known():
         memory = SteppedController(case.config)
