@@ -24,7 +24,6 @@ from cgsim.dram.counters import (
     READ_COMMANDS,
     READ_ROW_HITS,
     REF,
-    REFB,
     REFRESHES,
     ROW_HITS,
     WRA,
@@ -33,214 +32,271 @@ from cgsim.dram.counters import (
 )
 from cgsim.dram.dramsim_state import (
     ACCEPTED,
+    ACT_ACT,
+    ACT_ACT_L,
+    ACT_ACT_S,
+    ACT_FAW,
+    ACT_PRE,
+    ACT_RD,
+    ACT_WR,
     ADDRESS,
+    ARRIVALS,
+    ARRIVALS_MASK,
     BANK_ACT,
+    BANK_NUMBER,
     BANK_PRE,
     BANK_RD,
     BANK_REF,
     BANK_REFB,
     BANK_STAGGERED,
+    BANK_WORDS,
     BANK_WR,
+    BANKS,
+    BANKS_FROM,
+    BUCKET_WORDS,
     BUCKETS,
+    BURST,
     CHAIN,
     COLUMN,
+    COUNT_WORDS,
     FAW,
+    FIRST_RANK,
     FREE,
     FREE_WAITER,
+    GROUP,
     GROUP_ACT,
+    GROUP_NUMBER,
     GROUP_RD,
     GROUP_WR,
+    GROUPS,
     HITS,
+    LATENCY_WORDS,
+    LIMIT,
     LINK,
+    LOG,
+    LOG_LINES,
+    NUMBER,
+    OF_CHANNEL,
     OLDEST,
     OPEN,
+    PRE_ACT,
+    PRE_PRE,
+    RANK,
     RANK_ACT,
+    RANK_NUMBER,
     RANK_PRE,
     RANK_RD,
     RANK_REF,
+    RANK_WORDS,
     RANK_WR,
+    RANKS,
+    RD_PRE,
+    RD_RD_L,
+    RD_RD_O,
+    RD_RD_S,
+    RD_WR,
+    RD_WR_O,
+    READ_DELAY,
+    REF_ACT,
+    REFB_REFB,
+    REFRESH,
     REQUEST_ROW,
     ROW,
     SINCE,
     TAG,
+    TAG_WORDS,
+    TPPD,
     WAITER,
+    WAITER_ACCEPTED,
+    WAITER_LINK,
+    WAITER_TAG,
+    WR_PRE,
+    WR_RD_L,
+    WR_RD_O,
+    WR_RD_S,
+    WR_WR_O,
     WRITE,
-    Dramsim,
 )
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, _nrt=False)
 def bucket_of(address: int) -> int:
-    """Bucket of an address among pending requests."""
-    return ((address * 0x1E3779B97F4A7C15) >> 40) & (BUCKETS - 1)
+    """Word of an address's bucket of pending requests."""
+    return BUCKET_WORDS + (((address * 0x1E3779B97F4A7C15) >> 40) & (BUCKETS - 1))
 
 
-@njit(cache=True)
-def issue(c: Dramsim, command: int, bank: int, entry: int, now: int) -> None:
-    """Carry out `command` on a bank, numbered over all channels, for a request of the pool or none (-1)."""
-    rank = bank // c.rank_banks
-    if c.counts[COMMANDS_LOGGED] < len(c.log):
-        _log(c, command, bank, entry, now)
-    c.counts[COMMANDS_LOGGED] += 1
+@njit(cache=True, _nrt=False)
+def wait(words: np.ndarray, at: int, clock: int) -> None:
+    """Word `at`, an earliest clock, is `clock` at least."""
+    words[at] = max(words[at], clock)
+
+
+@njit(cache=True, _nrt=False)
+def issue(words: np.ndarray, command: int, bank: int, entry: int, now: int) -> None:
+    """Carry out `command` on a bank, for a request or none (0)."""
+    if words[COUNT_WORDS + COMMANDS_LOGGED] < words[LOG_LINES]:
+        _log(words, command, bank, entry, now)
+    words[COUNT_WORDS + COMMANDS_LOGGED] += 1
+    rank = words[bank + RANK]
     if command == ACT:
-        _activate(c, bank, rank, c.pool[entry, REQUEST_ROW], now)
+        _activate(words, bank, rank, words[entry + REQUEST_ROW], now)
     elif command == PRE:
-        c.counts[PRECHARGES] += 1
-        c.banks[bank, BANK_ACT] = max(c.banks[bank, BANK_ACT], now + c.pre_act)
-        _close(c, bank, rank, now + c.pre_act, now)
-        if c.tppd_holds:
-            c.ranks[rank, RANK_PRE] = now + c.pre_pre
+        words[COUNT_WORDS + PRECHARGES] += 1
+        wait(words, bank + BANK_ACT, now + words[PRE_ACT])
+        _close(words, bank, rank, now + words[PRE_ACT], now)
+        if words[TPPD]:
+            words[rank + RANK_PRE] = now + words[PRE_PRE]
+    elif command <= WRA:
+        _column(words, command, bank, rank, entry, now)
     elif command == REF:
-        c.counts[REFRESHES] += 1
-        c.ranks[rank, RANK_ACT] = max(c.ranks[rank, RANK_ACT], now + c.ref_act)
-        c.ranks[rank, RANK_REF] = now + c.ref_act
-    elif command == REFB:
-        c.counts[BANK_REFRESHES] += 1
-        for other in range(rank * c.rank_banks, (rank + 1) * c.rank_banks):
-            if other != bank:
-                c.banks[other, BANK_ACT] = max(c.banks[other, BANK_ACT], now + c.ref_act)
-                c.banks[other, BANK_REFB] = max(c.banks[other, BANK_REFB], now + c.refb_refb)
-    else:
-        _column(c, command, bank, rank, entry, now)
+        words[COUNT_WORDS + REFRESHES] += 1
+        wait(words, rank + RANK_ACT, now + words[REF_ACT])
+        words[rank + RANK_REF] = now + words[REF_ACT]
+    else:  # the tool blocks the other banks of the rank, not the bank itself
+        words[COUNT_WORDS + BANK_REFRESHES] += 1
+        _others(words, bank, rank, BANK_ACT, now + words[REF_ACT])
+        _others(words, bank, rank, BANK_REFB, now + words[REFB_REFB])
 
 
-@njit(cache=True)
-def _activate(c: Dramsim, bank: int, rank: int, row: int, now: int) -> None:
-    c.counts[ACTIVATES] += 1
-    banks, ranks = c.banks, c.ranks
-    banks[bank, ROW] = row
-    banks[bank, HITS] = 0
-    banks[bank, BANK_ACT] = max(banks[bank, BANK_ACT], now + c.act_act)
-    banks[bank, BANK_RD] = now + c.act_rd
-    banks[bank, BANK_WR] = now + c.act_wr
-    banks[bank, BANK_PRE] = max(banks[bank, BANK_PRE], now + c.act_pre)
-    group = bank // c.banks_each
-    c.groups[group, GROUP_ACT] = max(c.groups[group, GROUP_ACT], now + c.act_act_l)
-    ranks[rank, RANK_ACT] = max(ranks[rank, RANK_ACT], now + c.act_act_s)
-    oldest = ranks[rank, OLDEST]
-    ranks[rank, FAW + oldest] = now + c.faw
-    ranks[rank, OLDEST] = (oldest + 1) & 3
-    if ranks[rank, OPEN] == 0:
-        c.counts[IDLE_CYCLES] += now - ranks[rank, SINCE]
-        ranks[rank, SINCE] = now
-    ranks[rank, OPEN] += 1
-    if c.refresh == BANK_STAGGERED:
-        for other in range(rank * c.rank_banks, (rank + 1) * c.rank_banks):
-            if other != bank:
-                banks[other, BANK_REFB] = max(banks[other, BANK_REFB], now + c.act_act)
+@njit(cache=True, _nrt=False)
+def _others(words: np.ndarray, bank: int, rank: int, field: int, clock: int) -> None:
+    """The other banks of the rank wait."""
+    first = words[rank + BANKS_FROM]
+    for other in range(first, first + words[GROUPS] * words[BANKS] * BANK_WORDS, BANK_WORDS):
+        if other != bank:
+            wait(words, other + field, clock)
 
 
-@njit(cache=True)
-def _close(c: Dramsim, bank: int, rank: int, ready: int, now: int) -> None:
+@njit(cache=True, _nrt=False)
+def _activate(words: np.ndarray, bank: int, rank: int, row: int, now: int) -> None:
+    words[COUNT_WORDS + ACTIVATES] += 1
+    words[bank + ROW] = row
+    words[bank + HITS] = 0
+    wait(words, bank + BANK_ACT, now + words[ACT_ACT])
+    words[bank + BANK_RD] = now + words[ACT_RD]
+    words[bank + BANK_WR] = now + words[ACT_WR]
+    wait(words, bank + BANK_PRE, now + words[ACT_PRE])
+    wait(words, words[bank + GROUP] + GROUP_ACT, now + words[ACT_ACT_L])
+    wait(words, rank + RANK_ACT, now + words[ACT_ACT_S])
+    oldest = words[rank + OLDEST]
+    words[rank + FAW + oldest] = now + words[ACT_FAW]
+    words[rank + OLDEST] = (oldest + 1) & 3
+    if words[rank + OPEN] == 0:
+        words[COUNT_WORDS + IDLE_CYCLES] += now - words[rank + SINCE]
+        words[rank + SINCE] = now
+    words[rank + OPEN] += 1
+    if words[REFRESH] == BANK_STAGGERED:
+        _others(words, bank, rank, BANK_REFB, now + words[ACT_ACT])
+
+
+@njit(cache=True, _nrt=False)
+def _close(words: np.ndarray, bank: int, rank: int, ready: int, now: int) -> None:
     """Close the row; the bank can be refreshed at `ready`."""
-    banks, ranks = c.banks, c.ranks
-    banks[bank, ROW] = -1
-    banks[bank, HITS] = 0
-    banks[bank, BANK_REF] = max(banks[bank, BANK_REF], ready)
-    banks[bank, BANK_REFB] = max(banks[bank, BANK_REFB], ready)
-    ranks[rank, OPEN] -= 1
-    if ranks[rank, OPEN] == 0:
-        c.counts[ACTIVE_CYCLES] += now - ranks[rank, SINCE]
-        ranks[rank, SINCE] = now
+    words[bank + ROW] = -1
+    words[bank + HITS] = 0
+    wait(words, bank + BANK_REF, ready)
+    wait(words, bank + BANK_REFB, ready)
+    words[rank + OPEN] -= 1
+    if words[rank + OPEN] == 0:
+        words[COUNT_WORDS + ACTIVE_CYCLES] += now - words[rank + SINCE]
+        words[rank + SINCE] = now
 
 
-@njit(cache=True)
-def _column(c: Dramsim, command: int, bank: int, rank: int, entry: int, now: int) -> None:
-    counts, banks, ranks, groups = c.counts, c.banks, c.ranks, c.groups
+@njit(cache=True, _nrt=False)
+def _column(words: np.ndarray, command: int, bank: int, rank: int, entry: int, now: int) -> None:
     read = command in (RD, RDA)
-    counts[DATA_CYCLES] += c.burst
-    hit = banks[bank, HITS] > 0
-    banks[bank, HITS] += 1
-    group = bank // c.banks_each
+    words[COUNT_WORDS + DATA_CYCLES] += words[BURST]
+    hit = words[bank + HITS] > 0
+    words[bank + HITS] += 1
+    words[COUNT_WORDS + ROW_HITS] += hit
+    group = words[bank + GROUP]
     if read:
-        counts[READ_COMMANDS] += 1
-        counts[READ_ROW_HITS] += hit
-        same_l, same_s, same_o = now + c.rd_rd_l, now + c.rd_rd_s, now + c.rd_rd_o
-        turn_l = turn_s = now + c.rd_wr
-        turn_o, closing = now + c.rd_wr_o, now + c.rd_pre
-        SAME_G, TURN_G, SAME, TURN = GROUP_RD, GROUP_WR, RANK_RD, RANK_WR
+        words[COUNT_WORDS + READ_COMMANDS] += 1
+        words[COUNT_WORDS + READ_ROW_HITS] += hit
+        wait(words, group + GROUP_RD, now + words[RD_RD_L])
+        wait(words, rank + RANK_RD, now + words[RD_RD_S])
+        wait(words, rank + RANK_WR, now + words[RD_WR])
+        closing = now + words[RD_PRE]
+        if words[RANKS] > 1:
+            _other_ranks(words, rank, now + words[RD_RD_O], now + words[RD_WR_O])
     else:
-        counts[WRITE_COMMANDS] += 1
-        counts[WRITE_ROW_HITS] += hit
-        same_l, same_s, same_o = now + c.rd_rd_l, now + c.rd_rd_s, now + c.wr_wr_o
-        turn_l, turn_s = now + c.wr_rd_l, now + c.wr_rd_s
-        turn_o, closing = now + c.wr_rd_o, now + c.wr_pre
-        SAME_G, TURN_G, SAME, TURN = GROUP_WR, GROUP_RD, RANK_WR, RANK_RD
-    counts[ROW_HITS] += hit
-    groups[group, SAME_G] = max(groups[group, SAME_G], same_l)
-    groups[group, TURN_G] = max(groups[group, TURN_G], turn_l)
-    ranks[rank, SAME] = max(ranks[rank, SAME], same_s)
-    ranks[rank, TURN] = max(ranks[rank, TURN], turn_s)
-    if c.ranks_each > 1:
-        first = rank // c.ranks_each * c.ranks_each
-        for other in range(first, first + c.ranks_each):
-            if other != rank:
-                ranks[other, SAME] = max(ranks[other, SAME], same_o)
-                ranks[other, TURN] = max(ranks[other, TURN], turn_o)
-    if command in (RDA, WRA):
-        ready = closing + c.pre_act
-        banks[bank, BANK_ACT] = max(banks[bank, BANK_ACT], ready + c.burst if read else ready)
-        _close(c, bank, rank, ready, now)
+        words[COUNT_WORDS + WRITE_COMMANDS] += 1
+        words[COUNT_WORDS + WRITE_ROW_HITS] += hit
+        wait(words, group + GROUP_RD, now + words[WR_RD_L])
+        wait(words, group + GROUP_WR, now + words[RD_RD_L])
+        wait(words, rank + RANK_RD, now + words[WR_RD_S])
+        wait(words, rank + RANK_WR, now + words[RD_RD_S])
+        closing = now + words[WR_PRE]
+        if words[RANKS] > 1:
+            _other_ranks(words, rank, now + words[WR_RD_O], now + words[WR_WR_O])
+    if command >= RDA:
+        ready = closing + words[PRE_ACT]
+        wait(words, bank + BANK_ACT, ready + words[BURST] if read else ready)
+        _close(words, bank, rank, ready, now)
     else:
-        banks[bank, BANK_PRE] = max(banks[bank, BANK_PRE], closing)
+        wait(words, bank + BANK_PRE, closing)
     if read:
-        _answer(c, entry, now + c.read_delay)
-    _forget(c, entry)
+        _answer(words, entry, now + words[READ_DELAY])
+    _forget(words, entry)
 
 
-@njit(cache=True, inline="always")
-def answered(c: Dramsim, accepted: int, tag: int, at: int) -> None:
+@njit(cache=True, _nrt=False)
+def _other_ranks(words: np.ndarray, rank: int, read: int, write: int) -> None:
+    first = words[words[rank + OF_CHANNEL] + FIRST_RANK]
+    for other in range(first, first + words[RANKS] * RANK_WORDS, RANK_WORDS):
+        if other != rank:
+            wait(words, other + RANK_RD, read)
+            wait(words, other + RANK_WR, write)
+
+
+@njit(cache=True, _nrt=False)
+def answered(words: np.ndarray, accepted: int, tag: int, at: int) -> None:
     """A read accepted in clock `accepted` has its data in clock `at`."""
-    counts, latency = c.counts, at - accepted
-    counts[LATENCY_SUM] += latency
-    counts[LATENCY_MAX] = max(counts[LATENCY_MAX], latency)
-    counts[LAST_RETURN] = max(counts[LAST_RETURN], at)
-    c.latency[min(latency >> 2, LATENCY_BINS - 1)] += 1
+    latency = at - accepted
+    words[COUNT_WORDS + LATENCY_SUM] += latency
+    wait(words, COUNT_WORDS + LATENCY_MAX, latency)
+    wait(words, COUNT_WORDS + LAST_RETURN, at)
+    words[LATENCY_WORDS + min(latency >> 2, LATENCY_BINS - 1)] += 1
     if tag >= 0:
-        c.tags[tag, 0] -= 1
-        c.tags[tag, 1] = max(c.tags[tag, 1], at)
-    if c.max_outstanding:
-        c.arrivals[at & (len(c.arrivals) - 1)] += 1
+        words[TAG_WORDS + 2 * tag] -= 1
+        wait(words, TAG_WORDS + 2 * tag + 1, at)
+    if words[LIMIT]:
+        words[words[ARRIVALS] + (at & words[ARRIVALS_MASK])] += 1
 
 
-@njit(cache=True)
-def _answer(c: Dramsim, entry: int, at: int) -> None:
+@njit(cache=True, _nrt=False)
+def _answer(words: np.ndarray, entry: int, at: int) -> None:
     """Data for a read and for those merged into it."""
-    pool, waiters, scalars = c.pool, c.waiters, c.scalars
-    answered(c, pool[entry, ACCEPTED], pool[entry, TAG], at)
-    waiter = pool[entry, WAITER]
-    while waiter >= 0:
-        answered(c, waiters[waiter, 0], waiters[waiter, 1], at)
-        following = waiters[waiter, 2]
-        waiters[waiter, 2] = scalars[FREE_WAITER]
-        scalars[FREE_WAITER] = waiter
+    answered(words, words[entry + ACCEPTED], words[entry + TAG], at)
+    waiter = words[entry + WAITER]
+    while waiter:
+        answered(words, words[waiter + WAITER_ACCEPTED], words[waiter + WAITER_TAG], at)
+        following = words[waiter + WAITER_LINK]
+        words[waiter + WAITER_LINK] = words[FREE_WAITER]
+        words[FREE_WAITER] = waiter
         waiter = following
 
 
-@njit(cache=True)
-def _forget(c: Dramsim, entry: int) -> None:
-    """Take a request out of the table of pending ones and of the pool."""
-    pool, buckets = c.pool, c.buckets
-    bucket = bucket_of(pool[entry, ADDRESS])
-    at = buckets[bucket]
-    if at == entry:
-        buckets[bucket] = pool[entry, CHAIN]
-    else:
-        while pool[at, CHAIN] != entry:
-            at = pool[at, CHAIN]
-        pool[at, CHAIN] = pool[entry, CHAIN]
-    pool[entry, LINK] = c.scalars[FREE]
-    c.scalars[FREE] = entry
+@njit(cache=True, _nrt=False)
+def _forget(words: np.ndarray, entry: int) -> None:
+    """Take a request out of the table of pending ones and free its record."""
+    at = bucket_of(words[entry + ADDRESS])
+    while words[at] != entry:
+        at = words[at] + CHAIN
+    words[at] = words[entry + CHAIN]
+    words[entry + LINK] = words[FREE]
+    words[FREE] = entry
 
 
-@njit(cache=True)
-def _log(c: Dramsim, command: int, bank: int, entry: int, now: int) -> None:
-    line: np.ndarray = c.log[c.counts[COMMANDS_LOGGED]]
-    line[:] = -1
-    rank = bank // c.rank_banks
-    line[0], line[1] = now, command
-    line[2], line[3] = rank // c.ranks_each, rank % c.ranks_each
+@njit(cache=True, _nrt=False)
+def _log(words: np.ndarray, command: int, bank: int, entry: int, now: int) -> None:
+    at = words[LOG] + 9 * words[COUNT_WORDS + COMMANDS_LOGGED]
+    rank = words[bank + RANK]
+    words[at], words[at + 1] = now, command
+    words[at + 2] = words[words[rank + OF_CHANNEL] + NUMBER]
+    words[at + 3] = words[rank + RANK_NUMBER]
     if command != REF:
-        line[4], line[5] = bank // c.banks_each % c.groups_each, bank % c.banks_each
-    if entry >= 0:
-        line[6], line[7], line[8] = c.pool[entry, REQUEST_ROW], c.pool[entry, COLUMN], c.pool[entry, WRITE]
+        words[at + 4], words[at + 5] = words[bank + GROUP_NUMBER], words[bank + BANK_NUMBER]
+    if entry:
+        words[at + 6], words[at + 7] = words[entry + REQUEST_ROW], words[entry + COLUMN]
+        words[at + 8] = words[entry + WRITE]

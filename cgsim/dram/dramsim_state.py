@@ -1,24 +1,93 @@
-"""State and settings of the DRAMsim3 policy: arrays of int64, all times in DRAM clocks."""
+"""State of the DRAMsim3 policy: one array of int64 words that hold records; all times in DRAM clocks.
+
+A record (channel, rank, bank group, bank, queue, request) is named by the index of its first word, so that
+`words[bank + ROW]` is the open row of a bank; 0 names none. One array, because kernels are handed each array
+of a tuple as seven values: with many of them the calls take longer than the work.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from cgsim.dram.counters import COUNTERS, LATENCY_BINS, TAGS
 from cgsim.dram.dramsim_ini import FIELDS, REFRESHES, Config
+from cgsim.errors import CgsimError
 
 NEVER = 1 << 60
 """A clock that does not come."""
-WAITERS = 1 << 14
+WAITERS = 1 << 13
 """Merged reads that can wait for data at the same time."""
-BUCKETS = 1 << 10
+BUCKETS = 1 << 9
 """Buckets of the table of pending requests."""
-
 STAGGERED, SIMULTANEOUS, BANK_STAGGERED = range(len(REFRESHES))
 
-# Fields of `channels`. NEXT: the next clock in which something may happen; READ/WRITE: lists of transactions.
+# The first words. NOW: the clock; OFFERED: requests accepted in it; FREE, FREE_WAITER: lists of unused
+# records; ARRIVED, COLLECTED: reads that have their data, up to which clock (only with a limit).
+NOW, OFFERED, FREE, FREE_WAITER, ARRIVED, COLLECTED, ACCEPTED_LAST, ACTIVITY = range(8)
+# Settings.
+(
+    CHANNELS,
+    RANKS,
+    GROUPS,
+    BANKS,
+    QUEUES,
+    DEPTH,
+    ROOM,
+    INJ,
+    LIMIT,
+    UNIFIED,
+    PER_RANK,
+    CLOSE,
+    DUAL,
+    TPPD,
+    REFRESH,
+    INTERVAL,
+    BURST,
+    READ_DELAY,
+    RD_RD_L,
+    RD_RD_S,
+    RD_RD_O,
+    RD_WR,
+    RD_WR_O,
+    WR_RD_L,
+    WR_RD_S,
+    WR_RD_O,
+    WR_WR_O,
+    RD_PRE,
+    WR_PRE,
+    ACT_ACT,
+    ACT_ACT_L,
+    ACT_ACT_S,
+    ACT_RD,
+    ACT_WR,
+    ACT_PRE,
+    ACT_FAW,
+    PRE_ACT,
+    PRE_PRE,
+    REF_ACT,
+    REFB_REFB,
+    SHIFT,
+    FIRST_CHANNEL,
+    LOG,
+    LOG_LINES,
+    ARRIVALS,
+    ARRIVALS_MASK,
+) = range(8, 54)
+LAYOUT = 54
+"""Position and mask of each of FIELDS in an address."""
+COUNT_WORDS = LAYOUT + 2 * len(FIELDS)
+LATENCY_WORDS = COUNT_WORDS + COUNTERS
+TAG_WORDS = LATENCY_WORDS + LATENCY_BINS
+"""Of each tag: reads that have not issued, clock of the last data."""
+BUCKET_WORDS = TAG_WORDS + 2 * TAGS
+"""First pending request of each bucket."""
+RECORDS = BUCKET_WORDS + BUCKETS
+
+# A channel. NEXT: the next clock in which anything can happen. HEAD to SEEN: of reads, then of writes; SEEN:
+# all transactions up to this one wait for room. SERVED, BLOCKED, UNBLOCKED: numbers of queues.
 (
     NEXT,
     SERVED,
@@ -37,106 +106,147 @@ STAGGERED, SIMULTANEOUS, BANK_STAGGERED = range(len(REFRESHES))
     WRITE_COUNT,
     SEEN,
     WRITE_SEEN,
-) = range(17)
-CHANNEL_FIELDS = 17
-# Fields of `ranks`: earliest commands; FAW: the last four ACTs + tFAW, OLDEST of them first to end.
+    NUMBER,
+    FIRST_QUEUE,
+    FIRST_TIME,
+    FIRST_RANK,
+    FIRST_BANK,
+    CHANNEL_WORDS,
+) = range(23)
+# A rank, a bank group, a bank: earliest commands; FAW: ends of the last four windows, the first at OLDEST.
 RANK_ACT, RANK_RD, RANK_WR, RANK_PRE, RANK_REF, OPEN, SINCE, OLDEST, FAW = range(9)
-RANK_FIELDS = 12 + 1
-# Fields of `groups` and `banks`: earliest commands, open row (-1: closed), column commands since ACT.
-GROUP_ACT, GROUP_RD, GROUP_WR = range(3)
-GROUP_FIELDS = 4
+OF_CHANNEL, RANK_NUMBER, BANKS_FROM, RANK_WORDS = range(12, 16)
+GROUP_ACT, GROUP_RD, GROUP_WR, GROUP_WORDS = range(4)
 BANK_ACT, BANK_RD, BANK_WR, BANK_PRE, BANK_REF, BANK_REFB, ROW, HITS = range(8)
-BANK_FIELDS = 8
-# Fields of `pool`: requests on their way. LINK: next of its transaction list; CHAIN: of its bucket;
-# WAITER: first merged read.
-ADDRESS, BANK, REQUEST_ROW, COLUMN, WRITE, ACCEPTED, TAG, LINK, CHAIN, WAITER, QUEUE = range(11)
-POOL_FIELDS = 12
-# Fields of `scalars`.
-CLOCK_NOW, OFFERED, FREE, FREE_WAITER, ARRIVED, COLLECTED, ACCEPTED_LAST = range(7)
-SCALARS = 8
+GROUP, RANK, QUEUE, TIME, GROUP_NUMBER, BANK_NUMBER, BANK_WORDS = range(8, 15)
+# A queue: its length and the requests in it, oldest first. A queue's time (no command of it issues before)
+# stands apart, with those of the other queues.
+LENGTH, SLOTS = range(2)
+# A request. LINK: next of its list; CHAIN: of its bucket; WAITER: first read merged into it.
+ADDRESS, BANK, REQUEST_ROW, COLUMN, WRITE, ACCEPTED, TAG, LINK, CHAIN, WAITER, REQUEST_WORDS = range(11)
+# A read merged into another.
+WAITER_ACCEPTED, WAITER_TAG, WAITER_LINK, WAITER_WORDS = range(4)
 
 
 class Dramsim(NamedTuple):
-    """A memory under the DRAMsim3 policy. `scalars` to `log` change, the rest are settings."""
+    """A memory under the DRAMsim3 policy."""
 
-    scalars: np.ndarray
-    channels: np.ndarray
-    """[channels, CHANNEL_FIELDS]"""
-    ranks: np.ndarray
-    """[channels x ranks, RANK_FIELDS]"""
-    groups: np.ndarray
-    """[channels x ranks x bank groups, GROUP_FIELDS]"""
-    banks: np.ndarray
-    """[channels x ranks x bank groups x banks, BANK_FIELDS]"""
-    slots: np.ndarray
-    """[channels x queues, depth]: requests in command queues, oldest first."""
-    lengths: np.ndarray
-    """[channels x queues]"""
-    times: np.ndarray
-    """[channels x queues]: no command of the queue can issue before."""
-    pool: np.ndarray
-    """[requests, POOL_FIELDS]"""
-    buckets: np.ndarray
-    """[BUCKETS]: first pending request of each bucket; -1: none."""
-    waiters: np.ndarray
-    """[WAITERS, 3]: clock of acceptance, tag, next."""
-    tags: np.ndarray
-    """[TAGS, 2]: reads that have not issued, clock of the last data."""
-    arrivals: np.ndarray
-    """[power of two]: reads whose data arrive in a clock, modulo the length."""
+    words: np.ndarray
+    """All state and settings; the arrays below are parts of it."""
+    start: np.ndarray
+    """The words at clock 0."""
     counts: np.ndarray
     """[COUNTERS]"""
     latency: np.ndarray
     """[LATENCY_BINS]"""
     log: np.ndarray
     """[capacity, 9]"""
-    layout: np.ndarray
-    """[6, 2]: position and mask of ch, ra, bg, ba, ro, co in an address."""
-    shift: int
-    ranks_each: int
-    groups_each: int
-    banks_each: int
-    rank_banks: int
-    queues: int
-    depth: int
-    room: int
-    inj: int
-    max_outstanding: int
-    unified: bool
-    per_rank: bool
-    close: bool
-    dual: bool
-    tppd_holds: bool
-    refresh: int
-    interval: int
-    burst: int
-    read_delay: int
-    rd_rd_l: int
-    rd_rd_s: int
-    rd_rd_o: int
-    rd_wr: int
-    rd_wr_o: int
-    wr_rd_l: int
-    wr_rd_s: int
-    wr_rd_o: int
-    wr_wr_o: int
-    rd_pre: int
-    wr_pre: int
-    act_act: int
-    act_act_l: int
-    act_act_s: int
-    act_rd: int
-    act_wr: int
-    act_pre: int
-    faw: int
-    pre_act: int
-    pre_pre: int
-    ref_act: int
-    refb_refb: int
+
+
+@njit(cache=True)
+def renew(c: Dramsim) -> Dramsim:
+    """A controller with the same settings at clock 0."""
+    return _parts(c.start.copy(), c.start)
+
+
+@njit(cache=True)
+def _parts(words: np.ndarray, start: np.ndarray) -> Dramsim:
+    log = words[words[LOG] : words[LOG] + 9 * words[LOG_LINES]]
+    return Dramsim(
+        words,
+        start,
+        words[COUNT_WORDS:LATENCY_WORDS],
+        words[LATENCY_WORDS:TAG_WORDS],
+        log.reshape(words[LOG_LINES], 9),
+    )
 
 
 def controller(config: Config, log_capacity: int = 0) -> Dramsim:
     """A controller at clock 0: all banks closed, all queues empty."""
+    header = np.zeros(RECORDS, np.int64)
+    for at, value in _settings(config).items():
+        header[at] = value
+    fields = config.fields()
+    for number, field in enumerate(FIELDS):
+        position, width = fields[field]
+        header[LAYOUT + 2 * number : LAYOUT + 2 * number + 2] = position, (1 << width) - 1
+    parts, end = [header], RECORDS
+    header[FIRST_CHANNEL] = end
+    channels = config.channels
+    total = (channels * CHANNEL_WORDS) + channels * _channel_size(config)
+    requests = channels * (2 * config.trans_queue_size + int(header[QUEUES]) * config.cmd_queue_size)
+    if total + requests * REQUEST_WORDS > 1 << 27:
+        raise CgsimError(f"{config.name}: banks and queues are too many or too large to simulate")
+    records = np.zeros(total, np.int64)
+    _lay_out(records, end, header, config)
+    parts.append(records)
+    end += total
+    header[FREE] = end
+    parts.append(_free_list(end, requests, REQUEST_WORDS, LINK))
+    end += requests * REQUEST_WORDS
+    header[FREE_WAITER] = end
+    parts.append(_free_list(end, WAITERS, WAITER_WORDS, WAITER_LINK))
+    end += WAITERS * WAITER_WORDS
+    header[ARRIVALS], size = end, 1 << (int(header[READ_DELAY]) + 2).bit_length()
+    header[ARRIVALS_MASK] = size - 1
+    parts.append(np.zeros(size, np.int64))
+    end += size
+    header[LOG], header[LOG_LINES] = end, log_capacity
+    parts.append(np.full(9 * log_capacity, -1, np.int64))
+    header[NOW] = 1  # the tool ticks before it offers: nothing happens in tick 0
+    start = np.concatenate(parts)
+    return _parts(start.copy(), start)
+
+
+def _free_list(first: int, count: int, size: int, link: int) -> np.ndarray:
+    records = np.zeros((count, size), np.int64)
+    records[:-1, link] = first + size * np.arange(1, count)
+    return records.reshape(-1)
+
+
+def _channel_size(config: Config) -> int:
+    """Words of a channel's ranks, groups, banks and queues."""
+    groups = config.ranks * config.bank_groups
+    banks = groups * config.banks
+    queues = config.ranks if config.queue_structure == "PER_RANK" else banks
+    size = config.ranks * RANK_WORDS + groups * GROUP_WORDS + banks * BANK_WORDS
+    return size + queues * (2 + config.cmd_queue_size)
+
+
+def _lay_out(records: np.ndarray, first: int, header: np.ndarray, config: Config) -> None:
+    """Fill in what records say of each other; `first` is the index of the first word."""
+    end = first + config.channels * CHANNEL_WORDS
+    per_rank, depth = config.queue_structure == "PER_RANK", config.cmd_queue_size
+    queues = int(header[QUEUES])
+    for number in range(config.channels):
+        state = first + number * CHANNEL_WORDS
+        rank_at, end = end, end + config.ranks * RANK_WORDS
+        group_at, end = end, end + config.ranks * config.bank_groups * GROUP_WORDS
+        bank_at, end = end, end + config.ranks * config.bank_groups * config.banks * BANK_WORDS
+        time_at, end = end, end + queues
+        queue_at, end = end, end + queues * (SLOTS + depth)
+        place = state - first
+        records[place + NUMBER] = number
+        records[place + FIRST_QUEUE], records[place + FIRST_TIME] = queue_at, time_at
+        records[place + FIRST_RANK], records[place + FIRST_BANK] = rank_at, bank_at
+        records[place + NEXT] = records[place + NEXT_REFRESH] = header[INTERVAL]
+        records[time_at - first : time_at - first + queues] = NEVER
+        for at in range(config.ranks * config.bank_groups * config.banks):
+            group = at // config.banks
+            rank = group // config.bank_groups
+            queue = rank if per_rank else at
+            bank = records[bank_at - first + at * BANK_WORDS :]
+            bank[ROW], bank[GROUP] = -1, group_at + group * GROUP_WORDS
+            bank[RANK] = rank_at + rank * RANK_WORDS
+            bank[QUEUE], bank[TIME] = queue_at + queue * (SLOTS + depth), time_at + queue
+            bank[GROUP_NUMBER], bank[BANK_NUMBER] = group % config.bank_groups, at % config.banks
+        for rank in range(config.ranks):
+            record = records[rank_at - first + rank * RANK_WORDS :]
+            record[OF_CHANNEL], record[RANK_NUMBER] = state, rank
+            record[BANKS_FROM] = bank_at + rank * config.bank_groups * config.banks * BANK_WORDS
+
+
+def _settings(config: Config) -> dict[int, int]:
     t, burst = config.timing, config.burst_cycles
     RL, WL = t["AL"] + t["CL"], t["AL"] + t["CWL"]
     one = "_S" if config.bank_groups == 1 else "_L"
@@ -144,83 +254,47 @@ def controller(config: Config, log_capacity: int = 0) -> Dramsim:
     interval = t["tREFIb"] if refresh == BANK_STAGGERED else t["tREFI"]
     if refresh == STAGGERED:
         interval //= config.ranks
-    rank_banks = config.bank_groups * config.banks
     per_rank = config.queue_structure == "PER_RANK"
-    queues = config.ranks if per_rank else config.ranks * rank_banks
-    requests = config.channels * (2 * config.trans_queue_size + queues * config.cmd_queue_size)
-    fields = config.fields()
-    layout = [
-        [at, (1 << width) - 1] for at, width in (fields[f] for f in ("ch", "ra", "bg", "ba", "ro", "co"))
-    ]
-    state = Dramsim(
-        scalars=np.zeros(SCALARS, np.int64),
-        channels=np.zeros((config.channels, CHANNEL_FIELDS), np.int64),
-        ranks=np.zeros((config.channels * config.ranks, RANK_FIELDS), np.int64),
-        groups=np.zeros((config.channels * config.ranks * config.bank_groups, GROUP_FIELDS), np.int64),
-        banks=np.zeros((config.channels * config.ranks * rank_banks, BANK_FIELDS), np.int64),
-        slots=np.zeros((config.channels * queues, config.cmd_queue_size), np.int64),
-        lengths=np.zeros(config.channels * queues, np.int64),
-        times=np.full(config.channels * queues, NEVER, np.int64),
-        pool=np.zeros((requests, POOL_FIELDS), np.int64),
-        buckets=np.full(BUCKETS, -1, np.int64),
-        waiters=np.zeros((WAITERS, 3), np.int64),
-        tags=np.zeros((TAGS, 2), np.int64),
-        arrivals=np.zeros(1 << (RL + burst + 2).bit_length(), np.int64),
-        counts=np.zeros(COUNTERS, np.int64),
-        latency=np.zeros(LATENCY_BINS, np.int64),
-        log=np.full((log_capacity, 9), -1, np.int64),
-        layout=np.array(layout, np.int64),
-        shift=config.request_bytes.bit_length() - 1,
-        ranks_each=config.ranks,
-        groups_each=config.bank_groups,
-        banks_each=config.banks,
-        rank_banks=rank_banks,
-        queues=queues,
-        depth=config.cmd_queue_size,
-        room=config.trans_queue_size,
-        inj=config.inj,
-        max_outstanding=config.max_outstanding,
-        unified=config.unified_queue,
-        per_rank=per_rank,
-        close=config.row_buf_policy == "CLOSE_PAGE",
-        dual=config.hbm_dual_cmd,
-        tppd_holds=config.standard == "LPDDR4",
-        refresh=refresh,
-        interval=max(1, interval),
-        burst=burst,
-        read_delay=RL + burst,
-        rd_rd_l=max(burst, t["tCCD" + one]),
-        rd_rd_s=max(burst, t["tCCD_S"]),
-        rd_rd_o=burst + t["tRTRS"],
-        rd_wr=RL + burst - WL + t["tRTRS"],
-        rd_wr_o=RL + burst + t["tRTRS"] - WL,
-        wr_rd_l=WL + burst + t["tWTR" + one],
-        wr_rd_s=WL + burst + t["tWTR_S"],
-        wr_rd_o=WL + burst + t["tRTRS"] - RL,
-        wr_wr_o=burst,
-        rd_pre=t["AL"] + t["tRTP"],
-        wr_pre=WL + burst + t["tWR"],
-        act_act=t["tRAS"] + t["tRP"],
-        act_act_l=t["tRRD" + one],
-        act_act_s=t["tRRD_S"],
-        act_rd=t["tRCDRD"] if config.hbm else t["tRCD"] - t["AL"],
-        act_wr=t["tRCDWR"] if config.hbm else t["tRCD"] - t["AL"],
-        act_pre=t["tRAS"],
-        faw=t["tFAW"],
-        pre_act=t["tRP"],
-        pre_pre=t["tPPD"],
-        ref_act=t["tRFC"],
-        refb_refb=t["tREFI"],
-    )
-    _clear(state)
-    return state
-
-
-def _clear(c: Dramsim) -> None:
-    """Empty lists and queues; all arrays are zero or as `controller` made them."""
-    c.channels[:, (HEAD, WRITE_HEAD, TAIL, WRITE_TAIL, SEEN, WRITE_SEEN)] = -1
-    c.channels[:, NEXT] = c.channels[:, NEXT_REFRESH] = c.interval
-    c.banks[:, ROW] = -1
-    c.scalars[CLOCK_NOW] = 1  # the tool ticks before it offers: nothing happens in tick 0
-    c.pool[:, LINK] = np.append(np.arange(1, len(c.pool)), -1)
-    c.waiters[:, 2] = np.append(np.arange(1, len(c.waiters)), -1)
+    return {
+        CHANNELS: config.channels,
+        RANKS: config.ranks,
+        GROUPS: config.bank_groups,
+        BANKS: config.banks,
+        QUEUES: config.ranks if per_rank else config.ranks * config.bank_groups * config.banks,
+        DEPTH: config.cmd_queue_size,
+        ROOM: config.trans_queue_size,
+        INJ: config.inj,
+        LIMIT: config.max_outstanding,
+        UNIFIED: config.unified_queue,
+        PER_RANK: per_rank,
+        CLOSE: config.row_buf_policy == "CLOSE_PAGE",
+        DUAL: config.hbm_dual_cmd,
+        TPPD: config.standard == "LPDDR4",
+        REFRESH: refresh,
+        INTERVAL: max(1, interval),
+        BURST: burst,
+        READ_DELAY: RL + burst,
+        RD_RD_L: max(burst, t["tCCD" + one]),
+        RD_RD_S: max(burst, t["tCCD_S"]),
+        RD_RD_O: burst + t["tRTRS"],
+        RD_WR: RL + burst - WL + t["tRTRS"],
+        RD_WR_O: RL + burst + t["tRTRS"] - WL,
+        WR_RD_L: WL + burst + t["tWTR" + one],
+        WR_RD_S: WL + burst + t["tWTR_S"],
+        WR_RD_O: WL + burst + t["tRTRS"] - RL,
+        WR_WR_O: burst,
+        RD_PRE: t["AL"] + t["tRTP"],
+        WR_PRE: WL + burst + t["tWR"],
+        ACT_ACT: t["tRAS"] + t["tRP"],
+        ACT_ACT_L: t["tRRD" + one],
+        ACT_ACT_S: t["tRRD_S"],
+        ACT_RD: t["tRCDRD"] if config.hbm else t["tRCD"] - t["AL"],
+        ACT_WR: t["tRCDWR"] if config.hbm else t["tRCD"] - t["AL"],
+        ACT_PRE: t["tRAS"],
+        ACT_FAW: t["tFAW"],
+        PRE_ACT: t["tRP"],
+        PRE_PRE: t["tPPD"],
+        REF_ACT: t["tRFC"],
+        REFB_REFB: t["tREFI"],
+        SHIFT: config.request_bytes.bit_length() - 1,
+    }
