@@ -23,7 +23,7 @@ MAPPINGS = (
 class Config:
     """A memory under `policy: default` (docs/dram.md).
 
-    write_high, write_low: waiting writes at which the controller turns to writing and back (None: 3/4 and 1/4
+    write_high, write_low: waiting writes at which the controller turns to writing and back (None: 3/4 and 1/2
     of the queue). inj: requests offered per clock, all channels together. max_outstanding: reads whose data
     are not back, 0 for no limit. jump: take exact shortcuts over periodic stretches.
     """
@@ -76,7 +76,7 @@ class Config:
     @property
     def low(self) -> int:
         """Waiting writes at which it turns back if reads wait."""
-        return self.queue_depth // 4 if self.write_low is None else self.write_low
+        return min(self.queue_depth // 2, self.high - 1) if self.write_low is None else self.write_low
 
 
 def check(config: Config) -> None:
