@@ -5,46 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram import controller_state as at
 from cgsim.dram.controller_issue import candidate, returned
 from cgsim.dram.controller_state import (
-    AGE,
     ALL_BANK,
-    ARRIVED,
-    BUSY,
-    CAUSE,
-    END,
-    FREE,
-    HEAD,
-    HIT,
-    LAST_WRITE,
-    MODE,
+    AT_COUNTS,
     NEVER,
-    NEXT,
     NO_REFRESH,
     NONE,
-    NOW,
-    OPEN,
-    OPEN_BANKS,
     PER_BANK,
-    PLACE,
-    PREVIOUS,
-    QUEUED,
-    RANK_WAITING,
     READ,
-    READS_WAITING,
-    SEQUENCE,
-    SINCE,
     TABLE_BITS,
     TABLES,
-    TAG,
-    TAIL,
-    TICK,
-    TRIED,
-    WAITING,
-    WORD,
     WRITE,
     Controller,
-    Settings,
     fresh,
     renew,
 )
@@ -67,6 +41,11 @@ from cgsim.dram.settings import Config, check
 __all__ = ["Config", "Controller", "controller", "drain", "finish", "renew", "serve"]
 
 _REFRESHES = {"none": NO_REFRESH, "all_bank": ALL_BANK, "per_bank": PER_BANK}
+_TIMING = (
+    "act_clocks act_shift dual cl cwl burst burst_max rcdr rcdw rp rpab ras rc rtp wr ccds ccdl rrds rrdl faw wtrs"
+    " wtrl rtw ppd cs wrrdcs rfc rfcpb pbact pbpb"
+).split()
+_MASK = (1 << TABLE_BITS) - 1
 
 
 def controller(config: Config, log_capacity: int = 0) -> Controller:
@@ -75,44 +54,46 @@ def controller(config: Config, log_capacity: int = 0) -> Controller:
     device = config.device
     ranks = config.ranks * device.pseudo
     sizes = (config.channels, ranks, device.groups, device.banks, device.rows, device.columns)
-    bits = tuple(size.bit_length() - 1 for size in sizes)
-    timing = {name: getattr(device, name) for name in Settings._fields if hasattr(device, name)}
-    interval = {"none": 0, "all_bank": device.refi, "per_bank": device.refipb}[config.refresh]
-    timing |= {
-        "channels": config.channels,
-        "ranks": ranks,
-        "row_bits": bits[4],
-        "column_bits": bits[5],
-        "shift": device.request_bytes.bit_length() - 1,
-        "inner": bits[0],
-        "own_bus": device.pseudo > 1,
-        "closed": config.page_policy == "closed",
-        "depth": config.queue_depth,
-        "write_high": config.high,
-        "write_low": config.low,
-        "cap": config.row_hit_cap,
-        "refresh": _REFRESHES[config.refresh],
-        "interval": interval,
-        "postponed": config.refresh_postponed,
-        "inj": config.inj,
-        "outstanding": config.max_outstanding,
-        "jump": config.jump,
-    }
-    return fresh(Settings(**timing), _tables(config.mapping, bits), log_capacity)
+    channel, rank, group, bank, row, column = (size.bit_length() - 1 for size in sizes)
+    settings = np.zeros(at.SETTINGS, np.int64)
+    for name in _TIMING:
+        settings[getattr(at, name.upper())] = getattr(device, name)
+    for place, value in (
+        (at.CHANNELS, config.channels),
+        (at.RANKS, ranks),
+        (at.GROUPS, device.groups),
+        (at.BANKS, device.banks),
+        (at.ROW_BITS, row),
+        (at.COLUMN_BITS, column),
+        (at.SHIFT, device.request_bytes.bit_length() - 1),
+        (at.OWN_BUS, device.pseudo > 1),
+        (at.CLOSED, config.page_policy == "closed"),
+        (at.DEPTH, config.queue_depth),
+        (at.WRITE_HIGH, config.high),
+        (at.WRITE_LOW, config.low),
+        (at.CAP, config.row_hit_cap),
+        (at.REFRESH, _REFRESHES[config.refresh]),
+        (at.INTERVAL, {"none": 0, "all_bank": device.refi, "per_bank": device.refipb}[config.refresh]),
+        (at.POSTPONED, config.refresh_postponed),
+        (at.INJ, config.inj),
+        (at.OUTSTANDING, config.max_outstanding),
+        (at.JUMP, config.jump),
+    ):
+        settings[place] = value
+    return fresh(settings, _tables(config.mapping, (channel, rank, group, bank, row, column)), log_capacity)
 
 
-def _tables(name: str, bits: tuple[int, ...]) -> np.ndarray:
+def _tables(name: str, bits: tuple[int, int, int, int, int, int]) -> np.ndarray:
     """Decode tables: XOR of one entry each gives bank (of all), row, column in one number."""
-    channel, rank, group, bank, row, column = bits
-    parts = mapping(name, (channel, rank, group, bank, row, column))
+    parts = mapping(name, bits)
     values = np.arange(1 << TABLE_BITS, dtype=np.int64)
     every = (1 << sum(bits)) - 1
     tables = np.zeros((TABLES, 1 << TABLE_BITS), np.int64)
     for table in range(TABLES):
         fields = decode_all(parts, (values << (table * TABLE_BITS)) & every)
         word = fields[:, 0]
-        for field, width in zip(range(1, 6), (rank, group, bank, row, column), strict=True):
-            word = (word << width) | fields[:, field]
+        for field in range(1, 6):
+            word = (word << bits[field]) | fields[:, field]
         tables[table] = word
     return tables
 
@@ -120,151 +101,172 @@ def _tables(name: str, bits: tuple[int, ...]) -> np.ndarray:
 @njit(cache=True)
 def serve(c: Controller, first: int, step: int, count: int, write: bool, tag: int, ready: int) -> int:
     """Offer `count` requests, at bytes first, first + step, ...; clock of the last acceptance."""
-    s = c.settings
+    return _serve(c.state, c.tables, first, step, count, write, tag, ready)
+
+
+@njit(cache=True)
+def _serve(
+    m: np.ndarray, tables: np.ndarray, first: int, step: int, count: int, write: bool, tag: int, ready: int
+) -> int:
     kind = WRITE if write else READ
-    if ready > c.clock[NOW]:
-        c.clock[NOW] = ready
-        c.clock[TRIED] = 0
-    now, tried = c.clock[NOW], c.clock[TRIED]
-    mask = (1 << TABLE_BITS) - 1
+    if ready > m[at.NOW]:
+        m[at.NOW] = ready
+        m[at.TRIED] = 0
+    now, tried = m[at.NOW], m[at.TRIED]
+    shift, page_bits, depth, inj = m[at.SHIFT], m[at.ROW_BITS] + m[at.COLUMN_BITS], m[at.DEPTH], m[at.INJ]
+    banks = m[at.AT_BANKS]
     for index in range(count):
-        burst = (first + index * step) >> s.shift
+        burst = (first + index * step) >> shift
         word = (
-            c.tables[0, burst & mask]
-            ^ c.tables[1, (burst >> TABLE_BITS) & mask]
-            ^ c.tables[2, (burst >> (2 * TABLE_BITS)) & mask]
+            tables[0, burst & _MASK]
+            ^ tables[1, (burst >> TABLE_BITS) & _MASK]
+            ^ tables[2, (burst >> (2 * TABLE_BITS)) & _MASK]
         )
-        at = word >> (s.row_bits + s.column_bits)
-        channel = at // (s.ranks * s.groups * s.banks)
-        here = c.channel[channel]
-        if tried == s.inj:
+        bank = banks + (word >> page_bits) * at.BANK_WORDS
+        channel = m[bank + at.CHANNEL]
+        if tried == inj:
             now += 1
             tried = 0
-        if s.outstanding > 0:
+        if m[at.OUTSTANDING] > 0:
             before = now
-            now = _wait_for_return(c, now)
+            now = _wait_for_return(m, now)
             if now != before:
                 tried = 0
         while True:
-            if here[TICK] < now:
-                advance(c, channel, now, False)
-            if c.bank[at, WAITING + WRITE] > 0 and _waits(c, at, WRITE, word):
+            if m[channel + at.TICK] < now:
+                advance(m, channel, now, False)
+            if _waits(m, m[bank + at.HEAD + WRITE], word):
                 if write:
-                    c.counts[MERGED_WRITES] += 1
+                    m[AT_COUNTS + MERGED_WRITES] += 1
                 else:
-                    c.counts[FORWARDED_READS] += 1
-                    returned(c, now + 1, 1, tag)
+                    m[AT_COUNTS + FORWARDED_READS] += 1
+                    returned(m, now + 1, 1, tag)
                 break
-            if here[QUEUED + kind] < s.depth and not (
-                write and c.bank[at, WAITING] > 0 and _waits(c, at, READ, word)
-            ):
-                _enter(c, channel, at, kind, word, tag, now)
+            if m[channel + at.QUEUED + kind] < depth and not (write and _waits(m, m[bank + at.HEAD], word)):
+                _enter(m, channel, bank, kind, word, tag, now)
                 break
-            now = advance(c, channel, NEVER, True)
+            now = advance(m, channel, NEVER, True)
             tried = 0
         tried += 1
     if count > 0:
-        c.counts[WRITES if write else READS] += count
-        c.counts[LAST_ACCEPTED] = now
-    c.counts[CLOCK] = now
-    c.clock[NOW], c.clock[TRIED] = now, tried
+        m[AT_COUNTS + (WRITES if write else READS)] += count
+        m[AT_COUNTS + LAST_ACCEPTED] = now
+    m[AT_COUNTS + CLOCK] = now
+    m[at.NOW], m[at.TRIED] = now, tried
     return now
 
 
 @njit(cache=True)
-def _waits(c: Controller, at: int, kind: int, word: int) -> bool:
-    """A read or write of this burst waits."""
-    slot = c.bank[at, HEAD + kind]
-    while slot != NONE and c.entry[slot, WORD] != word:
-        slot = c.entry[slot, NEXT]
-    return slot != NONE
+def _waits(m: np.ndarray, entry: int, word: int) -> bool:
+    """One of the requests from `entry` on is for this burst."""
+    while entry != NONE and m[entry + at.WORD] != word:
+        entry = m[entry + at.NEXT]
+    return entry != NONE
 
 
 @njit(cache=True)
-def _enter(c: Controller, channel: int, at: int, kind: int, word: int, tag: int, now: int) -> None:
+def _enter(m: np.ndarray, channel: int, bank: int, kind: int, word: int, tag: int, now: int) -> None:
     """Put a request into its queue."""
-    here, bank = c.channel[channel], c.bank[at]
-    slot = here[FREE + kind]
-    entry = c.entry[slot]
-    here[FREE + kind] = entry[NEXT]
-    here[QUEUED + kind] += 1
-    previous = bank[TAIL + kind]
-    entry[AGE], entry[ARRIVED], entry[WORD], entry[TAG] = c.clock[SEQUENCE], now, word, tag
-    entry[NEXT], entry[PREVIOUS], entry[CAUSE] = NONE, previous, 0
-    c.clock[SEQUENCE] += 1
+    entry = m[channel + at.FREE + kind]
+    m[channel + at.FREE + kind] = m[entry + at.NEXT]
+    m[channel + at.QUEUED + kind] += 1
+    previous = m[bank + at.TAIL + kind]
+    m[entry + at.AGE] = m[at.SEQUENCE]
+    m[entry + at.ARRIVED] = now
+    m[entry + at.WORD] = word
+    m[entry + at.TAG] = tag
+    m[entry + at.NEXT] = NONE
+    m[entry + at.PREVIOUS] = previous
+    m[entry + at.CAUSE] = 0
+    m[at.SEQUENCE] += 1
     if previous == NONE:
-        bank[HEAD + kind] = slot
+        m[bank + at.HEAD + kind] = entry
     else:
-        c.entry[previous, NEXT] = slot
-    bank[TAIL + kind] = slot
-    bank[WAITING + kind] += 1
-    if bank[HIT + kind] == NONE and word >> c.settings.column_bits == bank[OPEN]:
-        bank[HIT + kind] = slot
-    if bank[PLACE] == NONE:
-        bank[PLACE] = here[BUSY]
-        c.busy[channel, here[BUSY]] = at
-        here[BUSY] += 1
-    c.rank[at // (c.settings.groups * c.settings.banks), RANK_WAITING] += 1
+        m[previous + at.NEXT] = entry
+    m[bank + at.TAIL + kind] = entry
+    if m[bank + at.HIT + kind] == NONE and word >> m[at.COLUMN_BITS] == m[bank + at.OPEN]:
+        m[bank + at.HIT + kind] = entry
+    if m[bank + at.PLACE] == NONE:
+        m[bank + at.PLACE] = m[channel + at.BUSY]
+        m[m[channel + at.BUSY_LIST] + m[channel + at.BUSY]] = bank
+        m[channel + at.BUSY] += 1
+    m[m[bank + at.RANK] + at.WAITING] += 1
     if kind == READ:
-        c.clock[READS_WAITING] += 1
+        m[at.READS_WAITING] += 1
         if tag >= 0:
-            c.tags[tag, channel] += 1
-    candidate(c, at, here[MODE])
+            m[m[at.AT_TAGS] + tag * (m[at.CHANNELS] + 1) + m[channel + at.CHANNEL_INDEX]] += 1
+    candidate(m, bank, m[channel + at.MODE])
 
 
 @njit(cache=True)
-def _wait_for_return(c: Controller, now: int) -> int:
+def _wait_for_return(m: np.ndarray, now: int) -> int:
     """The clock, from `now` on, at which fewer reads are under way than allowed."""
-    s = c.settings
+    begin = m[at.AT_RETURNS]
     while True:
-        for channel in range(s.channels):
-            if c.channel[channel, TICK] < now:
-                advance(c, channel, now, False)
-        under_way, soonest = c.clock[READS_WAITING], now + s.cl + s.burst
-        for end in c.returns:
-            if end > now:
+        _advance_all(m, now)
+        under_way, soonest = m[at.READS_WAITING], now + m[at.CL] + m[at.BURST]
+        for place in range(begin, begin + m[at.OUTSTANDING]):
+            if m[place] > now:
                 under_way += 1
-                soonest = min(soonest, end)
-        if under_way < s.outstanding:
+                soonest = min(soonest, m[place])
+        if under_way < m[at.OUTSTANDING]:
             return now
         now = soonest
 
 
 @njit(cache=True)
+def _advance_all(m: np.ndarray, until: int) -> None:
+    channel = m[at.AT_CHANNELS]
+    for _ in range(m[at.CHANNELS]):
+        advance(m, channel, until, False)
+        channel += at.CHANNEL_WORDS
+
+
+@njit(cache=True)
 def finish(c: Controller, tag: int) -> int:
     """Let time pass until all reads of the tag have returned; clock of the last return (0: there are none)."""
+    m = c.state
     if tag < 0:
         return 0
-    last = c.settings.channels
-    for channel in range(last):
-        while c.tags[tag, channel] > 0:
-            advance(c, channel, NEVER, True)
-    end = c.tags[tag, last]
-    c.tags[tag, last] = 0
-    if end > c.clock[NOW]:
-        c.clock[NOW], c.clock[TRIED] = end, 0
-        c.counts[CLOCK] = end
+    channel, waiting = m[at.AT_CHANNELS], m[at.AT_TAGS] + tag * (m[at.CHANNELS] + 1)
+    for _ in range(m[at.CHANNELS]):
+        while m[waiting] > 0:
+            advance(m, channel, NEVER, True)
+        channel += at.CHANNEL_WORDS
+        waiting += 1
+    end = m[waiting]
+    m[waiting] = 0
+    _pass(m, end)
     return end
+
+
+@njit(cache=True)
+def _pass(m: np.ndarray, clock: int) -> None:
+    """It is `clock`, if it was not later already."""
+    if clock > m[at.NOW]:
+        m[at.NOW] = clock
+        m[at.TRIED] = 0
+        m[AT_COUNTS + CLOCK] = clock
 
 
 @njit(cache=True)
 def drain(c: Controller) -> int:
     """Serve all that waits; clock at which the last data have been transferred."""
-    s = c.settings
-    for channel in range(s.channels):
-        while c.channel[channel, QUEUED] + c.channel[channel, QUEUED + WRITE] > 0:
-            advance(c, channel, NEVER, True)
-    end = max(c.clock[NOW], c.counts[LAST_RETURN], c.clock[LAST_WRITE])
-    for channel in range(s.channels):
-        advance(c, channel, end, False)
-    if end > c.clock[NOW]:
-        c.clock[NOW], c.clock[TRIED] = end, 0
-        c.counts[CLOCK] = end
-    for row in c.rank:
-        c.counts[ACTIVE_CYCLES if row[OPEN_BANKS] > 0 else IDLE_CYCLES] += end - row[SINCE]
-        row[SINCE] = end
-    for bus in c.bus:
-        if end > bus[END]:
-            c.counts[LOST_NO_REQUEST] += end - bus[END]
-            bus[END] = end
+    m = c.state
+    channel = m[at.AT_CHANNELS]
+    for _ in range(m[at.CHANNELS]):
+        while m[channel + at.QUEUED] + m[channel + at.QUEUED + WRITE] > 0:
+            advance(m, channel, NEVER, True)
+        channel += at.CHANNEL_WORDS
+    end = max(m[at.NOW], m[AT_COUNTS + LAST_RETURN], m[at.LAST_WRITE])
+    _advance_all(m, end)
+    _pass(m, end)
+    for rank in range(m[at.AT_RANKS], m[at.AT_GROUPS], at.RANK_WORDS):
+        cause = ACTIVE_CYCLES if m[rank + at.OPEN_BANKS] > 0 else IDLE_CYCLES
+        m[AT_COUNTS + cause] += end - m[rank + at.SINCE]
+        m[rank + at.SINCE] = end
+    for bus in range(m[at.AT_BUSES], m[at.AT_ENTRIES], at.BUS_WORDS):
+        if end > m[bus + at.END]:
+            m[AT_COUNTS + LOST_NO_REQUEST] += end - m[bus + at.END]
+            m[bus + at.END] = end
     return end

@@ -2,59 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
-from cgsim.dram.controller_state import (
-    ACTIVATE,
-    AGE,
-    ARRIVED,
-    BANK_REFRESH_NEXT,
-    BUSY,
-    CAUSE,
-    COLUMN_BUS,
-    DEBT,
-    DEBTS,
-    END,
-    FAW,
-    FAW_PLACE,
-    FORCED,
-    FREE,
-    HEAD,
-    HIT,
-    KIND,
-    LAST_CLOCK,
-    LAST_KIND,
-    LAST_RANK,
-    LAST_WRITE,
-    MODE,
-    NEXT,
-    NONE,
-    OPEN,
-    OPEN_BANKS,
-    OPENED,
-    PLACE,
-    PRECHARGE,
-    PREVIOUS,
-    PRIORITY,
-    QUEUED,
-    RANK_WAITING,
-    READ,
-    READS_WAITING,
-    REFRESH_END,
-    REFRESH_NEXT,
-    REFRESHED,
-    ROUND,
-    ROW_BUS,
-    SERVED,
-    SINCE,
-    TAG,
-    TAIL,
-    TURN,
-    WAITING,
-    WORD,
-    WRITE,
-    Controller,
-)
+from cgsim.dram import controller_state as at
+from cgsim.dram.controller_losses import other_rank, share_out
+from cgsim.dram.controller_state import ACTIVATE, AT_COUNTS, NONE, PRECHARGE, READ, WRITE
 from cgsim.dram.counters import (
     ACT,
     ACTIVATES,
@@ -67,13 +20,6 @@ from cgsim.dram.counters import (
     LATENCY_BINS,
     LATENCY_MAX,
     LATENCY_SUM,
-    LOST_ACTIVATE,
-    LOST_BANK_GROUP,
-    LOST_NO_REQUEST,
-    LOST_QUEUE,
-    LOST_RANK,
-    LOST_REFRESH,
-    LOST_TURNAROUND,
     ONDEMAND_PRECHARGES,
     PRE,
     PREA,
@@ -89,382 +35,330 @@ from cgsim.dram.counters import (
     ROW_HITS,
     ROW_MISSES,
     WR,
-    WRA,
     WRITE_COMMANDS,
     WRITE_ROW_HITS,
 )
 
-OWN, OTHER = 2 << 56, 3 << 56
-"""Priority of a row command for a request of the mode, of the other mode; its age is added."""
+_COLUMN, _OWN, _OTHER = 1 << 56, 2 << 56, 3 << 56
+"""Priorities of a column command, of a row command for a request of the mode and of the other one; the request's age
+is added. With two buses the column command of a clock comes before the row command."""
+_HOLD = 4
+"""A row that waiting requests want and that has served none is kept for so many tRC."""
 
 
 @njit(cache=True)
-def candidate(c: Controller, at: int, mode: int) -> None:
-    """Decide the command that bank `at` wants next (KIND, PRIORITY)."""
-    bank = c.bank[at]
-    head = bank[HEAD + mode]
+def candidate(m: np.ndarray, bank: int, mode: int) -> None:
+    """Decide the command that the bank wants next."""
+    direction, priority = mode, _OWN
+    head = m[bank + at.HEAD + mode]
     if head != NONE:
-        hit = bank[HIT + mode]
-        if hit != NONE and (bank[SERVED] < c.settings.cap or hit == head):
-            bank[KIND] = mode
-            bank[PRIORITY] = (-1 if c.settings.dual else 1) * (1 << 56) + c.entry[hit, AGE]
-        else:
-            bank[KIND] = ACTIVATE if bank[OPEN] == NONE else PRECHARGE
-            bank[PRIORITY] = OWN + c.entry[head, AGE]
+        hit = m[bank + at.HIT + mode]
+        if hit != NONE and (m[bank + at.SERVED] < m[at.CAP] or hit == head):
+            m[bank + at.KIND] = mode
+            m[bank + at.PRIORITY] = (-_COLUMN if m[at.DUAL] else _COLUMN) + m[hit + at.AGE]
+            m[bank + at.EARLIEST] = 0
+            return
+    else:
+        direction, priority = 1 - mode, _OTHER
+        head = m[bank + at.HEAD + direction]
+        if head == NONE or m[bank + at.HIT + direction] != NONE:
+            m[bank + at.KIND] = NONE
+            return
+    m[bank + at.PRIORITY] = priority + m[head + at.AGE]
+    m[bank + at.EARLIEST] = 0
+    if m[bank + at.OPEN] == NONE:
+        m[bank + at.KIND] = ACTIVATE
         return
-    head = bank[HEAD + 1 - mode]
-    if head == NONE or bank[HIT + 1 - mode] != NONE:
-        bank[KIND] = NONE
-        return
-    bank[KIND] = ACTIVATE if bank[OPEN] == NONE else PRECHARGE
-    bank[PRIORITY] = OTHER + c.entry[head, AGE]
+    m[bank + at.KIND] = PRECHARGE
+    if m[bank + at.SERVED] == 0 and (m[bank + at.HIT] != NONE or m[bank + at.HIT + WRITE] != NONE):
+        m[bank + at.EARLIEST] = m[bank + at.OPENED] + _HOLD * m[at.RC]
 
 
-@njit(cache=True)
-def later(row, column, clock):  # type: ignore[no-untyped-def]
+@njit(cache=True, inline="always")
+def _later(m, word, clock):  # type: ignore[no-untyped-def]
     """No such command before `clock`."""
-    if row[column] < clock:
-        row[column] = clock
+    if m[word] < clock:
+        m[word] = clock
 
 
 @njit(cache=True)
-def write_log(c: Controller, clock: int, code: int, rank: int, at: int, word: int, write: int) -> None:
-    """Log a command: of bank `at` (NONE: of the rank), row and column of `word` (NONE: none)."""
-    place = c.counts[COMMANDS_LOGGED]
-    c.counts[COMMANDS_LOGGED] += 1
-    if place >= len(c.log):
+def write_log(m: np.ndarray, clock: int, code: int, rank: int, bank: int, word: int, write: int) -> None:
+    """Log a command: of a bank (NONE: of the rank), row and column of `word` (NONE: none)."""
+    place = m[AT_COUNTS + COMMANDS_LOGGED]
+    m[AT_COUNTS + COMMANDS_LOGGED] += 1
+    if place >= m[at.LOG_CAPACITY]:
         return
-    s = c.settings
-    row = c.log[place]
-    row[:] = -1
-    row[0], row[1], row[2], row[3] = clock, code, rank // s.ranks, rank % s.ranks
-    if at != NONE:
-        row[4], row[5] = at // s.banks % s.groups, at % s.banks
+    row = m[at.AT_LOG] + place * at.LOG_WORDS
+    index = m[rank + at.RANK_INDEX]
+    m[row], m[row + 1], m[row + 2], m[row + 3] = clock, code, index // m[at.RANKS], index % m[at.RANKS]
+    if bank != NONE:
+        index = m[bank + at.INDEX]
+        m[row + 4], m[row + 5] = index // m[at.BANKS] % m[at.GROUPS], index % m[at.BANKS]
     if word != NONE:
-        row[6] = (word >> s.column_bits) & ((1 << s.row_bits) - 1)
-        if code in (RD, WR, RDA, WRA):
-            row[7] = word & ((1 << s.column_bits) - 1)
-    row[8] = write
+        m[row + 6] = (word >> m[at.COLUMN_BITS]) & ((1 << m[at.ROW_BITS]) - 1)
+        if RD <= code < REF:
+            m[row + 7] = word & ((1 << m[at.COLUMN_BITS]) - 1)
+    m[row + 8] = write
 
 
 @njit(cache=True)
-def _find(c: Controller, at: int, page: int) -> int:
-    """The first of the entries from `at` on that has the page."""
-    while at != NONE and c.entry[at, WORD] >> c.settings.column_bits != page:
-        at = c.entry[at, NEXT]
-    return at
+def _find(m: np.ndarray, entry: int, page: int) -> int:
+    """The first of the requests from `entry` on that has the page."""
+    while entry != NONE and m[entry + at.WORD] >> m[at.COLUMN_BITS] != page:
+        entry = m[entry + at.NEXT]
+    return entry
 
 
 @njit(cache=True)
-def _opened(c: Controller, rank: int, clock: int, change: int) -> None:
+def _opened(m: np.ndarray, rank: int, clock: int, change: int) -> None:
     """Banks of the rank open (change > 0) or close."""
-    row = c.rank[rank]
-    if row[OPEN_BANKS] == 0:
-        c.counts[IDLE_CYCLES] += clock - row[SINCE]
-        row[SINCE] = clock
-    row[OPEN_BANKS] += change
-    if row[OPEN_BANKS] == 0:
-        c.counts[ACTIVE_CYCLES] += clock - row[SINCE]
-        row[SINCE] = clock
+    if m[rank + at.OPEN_BANKS] == 0:
+        m[AT_COUNTS + IDLE_CYCLES] += clock - m[rank + at.SINCE]
+        m[rank + at.SINCE] = clock
+    m[rank + at.OPEN_BANKS] += change
+    if m[rank + at.OPEN_BANKS] == 0:
+        m[AT_COUNTS + ACTIVE_CYCLES] += clock - m[rank + at.SINCE]
+        m[rank + at.SINCE] = clock
 
 
 @njit(cache=True)
-def _close(c: Controller, at: int) -> None:
-    bank = c.bank[at]
-    bank[OPEN] = NONE
-    bank[HIT] = NONE
-    bank[HIT + WRITE] = NONE
+def _close(m: np.ndarray, bank: int) -> None:
+    m[bank + at.OPEN] = NONE
+    m[bank + at.HIT] = NONE
+    m[bank + at.HIT + WRITE] = NONE
 
 
 @njit(cache=True)
-def activate(c: Controller, channel: int, at: int, clock: int) -> None:
-    """ACT for the oldest request that bank `at` is to serve."""
-    s, bank = c.settings, c.bank[at]
-    rank = at // (s.groups * s.banks)
-    row, group = c.rank[rank], c.group[at // s.banks]
-    mode = c.channel[channel, MODE]
-    kind = mode if bank[HEAD + mode] != NONE else 1 - mode
-    head = bank[HEAD + kind]
-    page = c.entry[head, WORD] >> s.column_bits
-    if c.entry[head, CAUSE] == 0:
-        c.entry[head, CAUSE] = 1
-    bank[OPEN] = page
-    bank[SERVED] = 0
-    bank[OPENED] = clock
-    bank[HIT + kind] = head
-    bank[HIT + 1 - kind] = _find(c, bank[HEAD + 1 - kind], page)
-    _opened(c, rank, clock, 1)
-    shifted = clock + s.act_shift
-    later(bank, READ, shifted + s.rcdr)
-    later(bank, WRITE, shifted + s.rcdw)
-    later(bank, ACTIVATE, clock + s.rc)
-    later(bank, PRECHARGE, shifted + s.ras)
-    later(group, ACTIVATE, clock + s.rrdl)
-    place = row[FAW_PLACE]
-    row[FAW + place] = clock
+def _hold_row_bus(m: np.ndarray, channel: int, until: int) -> None:
+    m[channel + at.ROW_BUS] = until
+    if not m[at.DUAL]:
+        m[channel + at.COLUMN_BUS] = until
+
+
+@njit(cache=True)
+def activate(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
+    """ACT for the oldest request that the bank is to serve."""
+    rank, group = m[bank + at.RANK], m[bank + at.GROUP]
+    mode = m[channel + at.MODE]
+    kind = mode if m[bank + at.HEAD + mode] != NONE else 1 - mode
+    head = m[bank + at.HEAD + kind]
+    page = m[head + at.WORD] >> m[at.COLUMN_BITS]
+    if m[head + at.CAUSE] == 0:
+        m[head + at.CAUSE] = 1
+    m[bank + at.OPEN] = page
+    m[bank + at.SERVED] = 0
+    m[bank + at.OPENED] = clock
+    m[bank + at.HIT + kind] = head
+    m[bank + at.HIT + 1 - kind] = _find(m, m[bank + at.HEAD + 1 - kind], page)
+    _opened(m, rank, clock, 1)
+    shifted = clock + m[at.ACT_SHIFT]
+    _later(m, bank + READ, shifted + m[at.RCDR])
+    _later(m, bank + WRITE, shifted + m[at.RCDW])
+    _later(m, bank + ACTIVATE, clock + m[at.RC])
+    _later(m, bank + PRECHARGE, shifted + m[at.RAS])
+    _later(m, group + ACTIVATE, clock + m[at.RRDL])
+    place = m[rank + at.ACTS_PLACE]
+    m[rank + at.ACTS + place] = clock
     place = (place + 1) & 3
-    row[FAW_PLACE] = place
-    later(row, ACTIVATE, max(clock + s.rrds, row[FAW + place] + s.faw))
-    later(row, REFRESH_NEXT, shifted + s.rc)
-    later(row, BANK_REFRESH_NEXT, shifted + s.rrds)
-    c.channel[channel, ROW_BUS] = clock + s.act_clocks
-    if not s.dual:
-        c.channel[channel, COLUMN_BUS] = clock + s.act_clocks
-    c.counts[ACTIVATES] += 1
-    write_log(c, clock, ACT, rank, at, page << s.column_bits, kind)
-    candidate(c, at, mode)
+    m[rank + at.ACTS_PLACE] = place
+    _later(m, rank + ACTIVATE, clock + m[at.RRDS])
+    _later(m, rank + ACTIVATE, m[rank + at.ACTS + place] + m[at.FAW])
+    _later(m, rank + at.REFRESH_NEXT, shifted + m[at.RC])
+    _later(m, rank + at.BANK_REFRESH_NEXT, shifted + m[at.RRDS])
+    _hold_row_bus(m, channel, clock + m[at.ACT_CLOCKS])
+    m[AT_COUNTS + ACTIVATES] += 1
+    write_log(m, clock, ACT, rank, bank, page << m[at.COLUMN_BITS], kind)
+    candidate(m, bank, mode)
 
 
 @njit(cache=True)
-def precharge(c: Controller, channel: int, at: int, clock: int, refreshing: bool) -> None:
-    """PRE of bank `at`, for its oldest request or for a refresh."""
-    s, bank = c.settings, c.bank[at]
-    rank = at // (s.groups * s.banks)
-    row = c.rank[rank]
-    mode = c.channel[channel, MODE]
+def precharge(m: np.ndarray, channel: int, bank: int, clock: int, refreshing: bool) -> None:
+    """PRE, for the bank's oldest request or for a refresh."""
+    rank = m[bank + at.RANK]
+    mode = m[channel + at.MODE]
     kind = 0
     if not refreshing:
-        kind = mode if bank[HEAD + mode] != NONE else 1 - mode
-        c.entry[bank[HEAD + kind], CAUSE] = 2
-        c.counts[ONDEMAND_PRECHARGES] += 1
-    c.counts[PRECHARGES] += 1
-    write_log(c, clock, PRE, rank, at, bank[OPEN] << s.column_bits, kind)
-    _close(c, at)
-    _opened(c, rank, clock, -1)
-    later(bank, ACTIVATE, clock + s.rp - s.act_shift)
-    later(row, PRECHARGE, clock + s.ppd)
-    later(row, REFRESH_NEXT, clock + s.rp)
-    _hold(c, channel, clock)
-    candidate(c, at, mode)
+        kind = mode if m[bank + at.HEAD + mode] != NONE else 1 - mode
+        m[m[bank + at.HEAD + kind] + at.CAUSE] = 2
+        m[AT_COUNTS + ONDEMAND_PRECHARGES] += 1
+    m[AT_COUNTS + PRECHARGES] += 1
+    write_log(m, clock, PRE, rank, bank, m[bank + at.OPEN] << m[at.COLUMN_BITS], kind)
+    _close(m, bank)
+    _opened(m, rank, clock, -1)
+    _later(m, bank + ACTIVATE, clock + m[at.RP] - m[at.ACT_SHIFT])
+    _later(m, rank + PRECHARGE, clock + m[at.PPD])
+    _later(m, rank + at.REFRESH_NEXT, clock + m[at.RP])
+    _hold_row_bus(m, channel, clock + 1)
+    candidate(m, bank, mode)
 
 
 @njit(cache=True)
-def precharge_all(c: Controller, channel: int, rank: int, clock: int) -> None:
+def precharge_all(m: np.ndarray, channel: int, rank: int, clock: int) -> None:
     """PREA: close all banks of the rank."""
-    s, row = c.settings, c.rank[rank]
-    banks = s.groups * s.banks
-    c.counts[PRECHARGES] += row[OPEN_BANKS]
-    write_log(c, clock, PREA, rank, NONE, NONE, 0)
-    _opened(c, rank, clock, -row[OPEN_BANKS])
-    for at in range(rank * banks, (rank + 1) * banks):
-        if c.bank[at, OPEN] != NONE:
-            _close(c, at)
-            candidate(c, at, c.channel[channel, MODE])
-    later(row, ACTIVATE, clock + s.rpab - s.act_shift)
-    later(row, PRECHARGE, clock + s.ppd)
-    later(row, REFRESH_NEXT, clock + s.rpab)
-    later(row, BANK_REFRESH_NEXT, clock + s.rpab)
-    _hold(c, channel, clock)
+    m[AT_COUNTS + PRECHARGES] += m[rank + at.OPEN_BANKS]
+    write_log(m, clock, PREA, rank, NONE, NONE, 0)
+    _opened(m, rank, clock, -m[rank + at.OPEN_BANKS])
+    bank = m[rank + at.FIRST_BANK]
+    for _ in range(m[at.GROUPS] * m[at.BANKS]):
+        if m[bank + at.OPEN] != NONE:
+            _close(m, bank)
+            candidate(m, bank, m[channel + at.MODE])
+        bank += at.BANK_WORDS
+    _later(m, rank + ACTIVATE, clock + m[at.RPAB] - m[at.ACT_SHIFT])
+    _later(m, rank + PRECHARGE, clock + m[at.PPD])
+    _later(m, rank + at.REFRESH_NEXT, clock + m[at.RPAB])
+    _hold_row_bus(m, channel, clock + 1)
 
 
 @njit(cache=True)
-def refresh_rank(c: Controller, channel: int, rank: int, clock: int) -> None:
+def refresh_rank(m: np.ndarray, channel: int, rank: int, clock: int) -> None:
     """REF."""
-    s, row = c.settings, c.rank[rank]
-    later(row, ACTIVATE, clock + s.rfc - s.act_shift)
-    later(row, REFRESH_NEXT, clock + s.rfc)
-    row[REFRESH_END] = clock + s.rfc
-    c.counts[REFRESHES] += 1
-    write_log(c, clock, REF, rank, NONE, NONE, 0)
-    _paid(c, channel, rank, clock)
+    _later(m, rank + ACTIVATE, clock + m[at.RFC] - m[at.ACT_SHIFT])
+    _later(m, rank + at.REFRESH_NEXT, clock + m[at.RFC])
+    m[rank + at.REFRESH_END] = clock + m[at.RFC]
+    m[AT_COUNTS + REFRESHES] += 1
+    write_log(m, clock, REF, rank, NONE, NONE, 0)
+    _paid(m, channel, rank, clock)
 
 
 @njit(cache=True)
-def refresh_bank(c: Controller, channel: int, at: int, clock: int) -> None:
-    """REFB of bank `at`."""
-    s = c.settings
-    banks = s.groups * s.banks
-    rank = at // banks
-    row = c.rank[rank]
-    later(c.bank[at], ACTIVATE, clock + s.rfcpb - s.act_shift)
-    later(row, ACTIVATE, clock + s.pbact - s.act_shift)
-    later(row, BANK_REFRESH_NEXT, clock + s.pbpb)
-    c.bank[at, REFRESHED] = clock + s.rfcpb
-    row[ROUND] |= 1 << (at % banks)
-    if row[ROUND] == (1 << banks) - 1:
-        row[ROUND] = 0
-    c.counts[BANK_REFRESHES] += 1
-    write_log(c, clock, REFB, rank, at, NONE, 0)
-    _paid(c, channel, rank, clock)
+def refresh_bank(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
+    """REFB."""
+    banks = m[at.GROUPS] * m[at.BANKS]
+    rank = m[bank + at.RANK]
+    _later(m, bank + ACTIVATE, clock + m[at.RFCPB] - m[at.ACT_SHIFT])
+    _later(m, rank + ACTIVATE, clock + m[at.PBACT] - m[at.ACT_SHIFT])
+    _later(m, rank + at.BANK_REFRESH_NEXT, clock + m[at.PBPB])
+    m[bank + at.REFRESHED] = clock + m[at.RFCPB]
+    m[rank + at.ROUND] |= 1 << (m[bank + at.INDEX] % banks)
+    if m[rank + at.ROUND] == (1 << banks) - 1:
+        m[rank + at.ROUND] = 0
+    m[AT_COUNTS + BANK_REFRESHES] += 1
+    write_log(m, clock, REFB, rank, bank, NONE, 0)
+    _paid(m, channel, rank, clock)
 
 
 @njit(cache=True)
-def _hold(c: Controller, channel: int, clock: int) -> None:
-    """A command on the row bus."""
-    c.channel[channel, ROW_BUS] = clock + 1
-    if not c.settings.dual:
-        c.channel[channel, COLUMN_BUS] = clock + 1
+def _paid(m: np.ndarray, channel: int, rank: int, clock: int) -> None:
+    """A refresh of the rank is done."""
+    m[rank + at.DEBT] -= 1
+    m[channel + at.DEBTS] -= 1
+    if m[rank + at.DEBT] == 0:
+        m[rank + at.FORCED] = 0
+    _hold_row_bus(m, channel, clock + 1)
 
 
 @njit(cache=True)
-def _paid(c: Controller, channel: int, rank: int, clock: int) -> None:
-    row = c.rank[rank]
-    row[DEBT] -= 1
-    c.channel[channel, DEBTS] -= 1
-    if row[DEBT] == 0:
-        row[FORCED] = 0
-    _hold(c, channel, clock)
-
-
-@njit(cache=True)
-def column(c: Controller, channel: int, at: int, clock: int) -> None:
-    """RD or WR (in the closed policy RDA, WRA) for the oldest row hit of bank `at`."""
-    s, bank, counts = c.settings, c.bank[at], c.counts
-    kind = bank[KIND]
-    slot = bank[HIT + kind]
-    entry = c.entry[slot]
-    rank = at // (s.groups * s.banks)
-    row, group = c.rank[rank], c.group[at // s.banks]
-    here = c.channel[channel]
-    bus = c.bus[rank if s.own_bus else channel]
-    delay = s.cl if kind == READ else s.cwl
-    if clock + delay > bus[END]:
-        _lost(c, at, rank, kind, clock, entry[ARRIVED], bus, group)
-    end = clock + delay + s.burst
-    bus[END], bus[LAST_KIND], bus[LAST_CLOCK], bus[LAST_RANK] = end, kind, clock, rank
-    counts[DATA_CYCLES] += s.burst
-    if entry[CAUSE] == 0:
-        counts[ROW_HITS] += 1
-        counts[READ_ROW_HITS if kind == READ else WRITE_ROW_HITS] += 1
+def column(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
+    """RD or WR (in the closed policy RDA, WRA) for the oldest row hit of the bank."""
+    kind = m[bank + at.KIND]
+    entry = m[bank + at.HIT + kind]
+    rank, group, bus = m[bank + at.RANK], m[bank + at.GROUP], m[bank + at.BUS]
+    start = clock + (m[at.CL] if kind == READ else m[at.CWL])
+    if start > m[bus + at.END]:
+        share_out(m, bank, kind, clock, m[entry + at.ARRIVED])
+    end = start + m[at.BURST]
+    m[bus + at.END] = end
+    m[bus + at.LAST_KIND] = kind
+    m[bus + at.LAST_CLOCK] = clock
+    m[bus + at.LAST_RANK] = rank
+    m[AT_COUNTS + DATA_CYCLES] += m[at.BURST]
+    cause = m[entry + at.CAUSE]
+    if cause == 0:
+        m[AT_COUNTS + ROW_HITS] += 1
+        m[AT_COUNTS + (READ_ROW_HITS if kind == READ else WRITE_ROW_HITS)] += 1
     else:
-        counts[ROW_MISSES if entry[CAUSE] == 1 else ROW_CONFLICTS] += 1
+        m[AT_COUNTS + (ROW_MISSES if cause == 1 else ROW_CONFLICTS)] += 1
 
-    word, page = entry[WORD], bank[OPEN]
-    following = entry[NEXT]
-    _leave(c, channel, at, kind, slot)
-    hit = _find(c, following, page)
-    bank[HIT + kind] = hit
-    bank[SERVED] += 1
-    row[RANK_WAITING] -= 1
-    if here[TURN] < s.depth:
-        here[TURN] += 1
+    word, page = m[entry + at.WORD], m[bank + at.OPEN]
+    hit = _find(m, m[entry + at.NEXT], page)
+    _leave(m, channel, bank, kind, entry)
+    m[bank + at.HIT + kind] = hit
+    m[bank + at.SERVED] += 1
+    m[rank + at.WAITING] -= 1
+    if m[channel + at.TURN] < m[at.DEPTH]:
+        m[channel + at.TURN] += 1
 
-    later(row, kind, clock + s.ccds)
-    later(group, kind, clock + s.ccdl)
+    m[rank + kind] = max(m[rank + kind], clock + m[at.CCDS])
+    m[group + kind] = max(m[group + kind], clock + m[at.CCDL])
     if kind == READ:
-        counts[READ_COMMANDS] += 1
-        later(row, WRITE, clock + s.rtw)
-        closing = clock + s.rtp
-        c.clock[READS_WAITING] -= 1
-        returned(c, end, end - entry[ARRIVED], entry[TAG])
-        if entry[TAG] >= 0:
-            c.tags[entry[TAG], channel] -= 1
+        m[AT_COUNTS + READ_COMMANDS] += 1
+        _later(m, rank + WRITE, clock + m[at.RTW])
+        closing = clock + m[at.RTP]
+        m[at.READS_WAITING] -= 1
+        returned(m, end, end - m[entry + at.ARRIVED], m[entry + at.TAG])
+        if m[entry + at.TAG] >= 0:
+            m[m[at.AT_TAGS] + m[entry + at.TAG] * (m[at.CHANNELS] + 1) + m[channel + at.CHANNEL_INDEX]] -= 1
     else:
-        counts[WRITE_COMMANDS] += 1
-        later(row, READ, clock + s.cwl + s.burst + s.wtrs)
-        later(group, READ, clock + s.cwl + s.burst_max + s.wtrl)
-        closing = clock + s.cwl + s.burst + s.wr
-        c.clock[LAST_WRITE] = max(c.clock[LAST_WRITE], end)
-    if s.ranks > 1 and not s.own_bus:
-        _other_ranks(c, channel, rank, kind, clock)
+        m[AT_COUNTS + WRITE_COMMANDS] += 1
+        _later(m, rank + READ, end + m[at.WTRS])
+        _later(m, group + READ, start + m[at.BURST_MAX] + m[at.WTRL])
+        closing = end + m[at.WR]
+        _later(m, at.LAST_WRITE, end)
+    if m[at.RANKS] > 1 and not m[at.OWN_BUS]:
+        _other_ranks(m, channel, rank, kind, clock)
     code = RD if kind == READ else WR
-    if s.closed and hit == NONE and bank[HIT + 1 - kind] == NONE:
+    if m[at.CLOSED] and hit == NONE and m[bank + at.HIT + 1 - kind] == NONE:
         code += RDA - RD
-        later(bank, ACTIVATE, closing + s.rp - s.act_shift)
-        later(row, REFRESH_NEXT, closing + s.rp)
-        _close(c, at)
-        _opened(c, rank, clock, -1)
+        _later(m, bank + ACTIVATE, closing + m[at.RP] - m[at.ACT_SHIFT])
+        _later(m, rank + at.REFRESH_NEXT, closing + m[at.RP])
+        _close(m, bank)
+        _opened(m, rank, clock, -1)
     else:
-        later(bank, PRECHARGE, closing)
-    here[COLUMN_BUS] = clock + 1
-    if not s.dual:
-        here[ROW_BUS] = clock + 1
-    write_log(c, clock, code, rank, at, word, kind)
-    candidate(c, at, here[MODE])
+        _later(m, bank + PRECHARGE, closing)
+    m[channel + at.COLUMN_BUS] = clock + 1
+    if not m[at.DUAL]:
+        m[channel + at.ROW_BUS] = clock + 1
+    write_log(m, clock, code, rank, bank, word, kind)
+    candidate(m, bank, m[channel + at.MODE])
 
 
 @njit(cache=True)
-def returned(c: Controller, end: int, latency: int, tag: int) -> None:
+def returned(m: np.ndarray, end: int, latency: int, tag: int) -> None:
     """A read's data come at clock `end`."""
-    counts = c.counts
-    counts[LATENCY_SUM] += latency
-    counts[LATENCY_MAX] = max(counts[LATENCY_MAX], latency)
-    counts[LAST_RETURN] = max(counts[LAST_RETURN], end)
-    c.latency[min(latency >> 2, LATENCY_BINS - 1)] += 1
+    m[AT_COUNTS + LATENCY_SUM] += latency
+    _later(m, AT_COUNTS + LATENCY_MAX, latency)
+    _later(m, AT_COUNTS + LAST_RETURN, end)
+    m[at.AT_LATENCY + min(latency >> 2, LATENCY_BINS - 1)] += 1
     if tag >= 0:
-        last = c.tags.shape[1] - 1
-        c.tags[tag, last] = max(c.tags[tag, last], end)
-    if c.settings.outstanding > 0:  # in the place of one that has returned
-        place = 0
-        for at in range(len(c.returns)):
-            if c.returns[at] < c.returns[place]:
-                place = at
-        c.returns[place] = end
+        _later(m, m[at.AT_TAGS] + tag * (m[at.CHANNELS] + 1) + m[at.CHANNELS], end)
+    if m[at.OUTSTANDING] > 0:  # in the place of one that has returned
+        begin = m[at.AT_RETURNS]
+        place = begin
+        for one in range(begin, begin + m[at.OUTSTANDING]):
+            if m[one] < m[place]:
+                place = one
+        m[place] = end
 
 
 @njit(cache=True)
-def _leave(c: Controller, channel: int, at: int, kind: int, slot: int) -> None:
-    """Take an entry out of its bank's list and give it back to its queue."""
-    bank, here = c.bank[at], c.channel[channel]
-    previous, following = c.entry[slot, PREVIOUS], c.entry[slot, NEXT]
+def _leave(m: np.ndarray, channel: int, bank: int, kind: int, entry: int) -> None:
+    """Take a request out of its bank's list and give its record back."""
+    previous, following = m[entry + at.PREVIOUS], m[entry + at.NEXT]
     if previous == NONE:
-        bank[HEAD + kind] = following
+        m[bank + at.HEAD + kind] = following
     else:
-        c.entry[previous, NEXT] = following
+        m[previous + at.NEXT] = following
     if following == NONE:
-        bank[TAIL + kind] = previous
+        m[bank + at.TAIL + kind] = previous
     else:
-        c.entry[following, PREVIOUS] = previous
-    bank[WAITING + kind] -= 1
-    here[QUEUED + kind] -= 1
-    c.entry[slot, NEXT] = here[FREE + kind]
-    here[FREE + kind] = slot
-    if bank[HEAD] == NONE and bank[HEAD + WRITE] == NONE:
-        here[BUSY] -= 1
-        moved = c.busy[channel, here[BUSY]]
-        c.busy[channel, bank[PLACE]] = moved
-        c.bank[moved, PLACE] = bank[PLACE]
-        bank[PLACE] = NONE
+        m[following + at.PREVIOUS] = previous
+    m[channel + at.QUEUED + kind] -= 1
+    m[entry + at.NEXT] = m[channel + at.FREE + kind]
+    m[channel + at.FREE + kind] = entry
+    if m[bank + at.HEAD] == NONE and m[bank + at.HEAD + WRITE] == NONE:
+        m[channel + at.BUSY] -= 1
+        moved = m[m[channel + at.BUSY_LIST] + m[channel + at.BUSY]]
+        m[m[channel + at.BUSY_LIST] + m[bank + at.PLACE]] = moved
+        m[moved + at.PLACE] = m[bank + at.PLACE]
+        m[bank + at.PLACE] = NONE
 
 
 @njit(cache=True)
-def _other_delay(c: Controller, last: int, kind: int) -> int:
-    """Clocks between column commands of two ranks on one data bus."""
-    s = c.settings
-    if last == kind:
-        return s.burst + s.cs
-    if last == READ:
-        return s.cl + s.burst + s.cs - s.cwl
-    return max(1, s.cwl + s.burst + s.cs - s.cl, s.wrrdcs)
-
-
-@njit(cache=True)
-def _other_ranks(c: Controller, channel: int, rank: int, kind: int, clock: int) -> None:
-    for other in range(channel * c.settings.ranks, (channel + 1) * c.settings.ranks):
+def _other_ranks(m: np.ndarray, channel: int, rank: int, kind: int, clock: int) -> None:
+    other = m[channel + at.FIRST_RANK]
+    for _ in range(m[at.RANKS]):
         if other != rank:
-            later(c.rank[other], READ, clock + _other_delay(c, kind, READ))
-            later(c.rank[other], WRITE, clock + _other_delay(c, kind, WRITE))
-
-
-@njit(cache=True)
-def _lost(c, at, rank, kind, clock, arrived, bus, group):  # type: ignore[no-untyped-def]
-    """Share out the clocks in which the data bus waits for the command at `clock`."""
-    s, counts = c.settings, c.counts
-    x = bus[END] - (s.cl if kind == READ else s.cwl)
-    x = _share(counts, LOST_NO_REQUEST, x, clock, arrived)
-    if x < clock:
-        x = _share(counts, LOST_REFRESH, x, clock, max(c.rank[rank, REFRESH_END], c.bank[at, REFRESHED]))
-        open_from = c.bank[at, OPENED] + s.act_shift + (s.rcdr if kind == READ else s.rcdw)
-        x = _share(counts, LOST_ACTIVATE, x, clock, open_from)
-    if x < clock and bus[LAST_KIND] != NONE:
-        same = bus[LAST_RANK] == rank
-        if bus[LAST_KIND] != kind:
-            if not same:
-                delay = _other_delay(c, bus[LAST_KIND], kind)
-            else:
-                delay = s.rtw if kind == WRITE else s.cwl + s.burst + s.wtrs
-            x = _share(counts, LOST_TURNAROUND, x, clock, bus[LAST_CLOCK] + delay)
-        elif not same:
-            x = _share(counts, LOST_RANK, x, clock, bus[LAST_CLOCK] + s.burst + s.cs)
-        x = _share(counts, LOST_BANK_GROUP, x, clock, group[kind])
-    counts[LOST_QUEUE] += clock - x
-
-
-@njit(cache=True)
-def _share(counts, cause, x, clock, bound):  # type: ignore[no-untyped-def]
-    """Give clocks [x, min(clock, bound)) to the cause; where the rest begins."""
-    until = min(clock, bound)
-    if until > x:
-        counts[cause] += until - x
-        return until
-    return x
+            _later(m, other + READ, clock + other_rank(m, kind, READ))
+            _later(m, other + WRITE, clock + other_rank(m, kind, WRITE))
+        other += at.RANK_WORDS

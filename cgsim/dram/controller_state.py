@@ -1,4 +1,8 @@
-"""State of the default controller: arrays, and what their columns mean. All times in DRAM clocks."""
+"""State of the default controller: one int64 array, and where things lie in it. All times in DRAM clocks.
+
+Things (channels, ranks, bank groups, banks, data buses, waiting requests) are records; a record is referred to by the
+place of its first word, and the names below are words of it.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +15,119 @@ from cgsim.dram.counters import COUNTERS, LATENCY_BINS, TAGS
 
 NEVER = 1 << 60
 """Later than anything."""
+NONE = -1
+
+(
+    CHANNELS,
+    RANKS,
+    GROUPS,
+    BANKS,
+    ROW_BITS,
+    COLUMN_BITS,
+    SHIFT,
+    OWN_BUS,
+    DUAL,
+    ACT_CLOCKS,
+    ACT_SHIFT,
+    CLOSED,
+    DEPTH,
+    WRITE_HIGH,
+    WRITE_LOW,
+    CAP,
+    REFRESH,
+    INTERVAL,
+    POSTPONED,
+    INJ,
+    OUTSTANDING,
+    JUMP,
+    CL,
+    CWL,
+    BURST,
+    BURST_MAX,
+    RCDR,
+    RCDW,
+    RP,
+    RPAB,
+    RAS,
+    RC,
+    RTP,
+    WR,
+    CCDS,
+    CCDL,
+    RRDS,
+    RRDL,
+    FAW,
+    WTRS,
+    WTRL,
+    RTW,
+    PPD,
+    CS,
+    WRRDCS,
+    RFC,
+    RFCPB,
+    PBACT,
+    PBPB,
+    SETTINGS,
+) = range(50)
+"""Settings, at the beginning of the array. RANKS (or pseudo-channels) of a channel, GROUPS of a rank, BANKS of a
+group; SHIFT: bits of an address within a burst; timing as `Standard` names it."""
+
+NO_REFRESH, ALL_BANK, PER_BANK = range(3)
+
+(
+    NOW,
+    TRIED,
+    SEQUENCE,
+    LAST_WRITE,
+    READS_WAITING,
+    AT_CHANNELS,
+    AT_RANKS,
+    AT_GROUPS,
+    AT_BANKS,
+    AT_BUSES,
+    AT_ENTRIES,
+    AT_BUSY,
+    AT_TAGS,
+    AT_RETURNS,
+    AT_LOG,
+    LOG_CAPACITY,
+    AT_COUNTS,
+) = range(SETTINGS, SETTINGS + 17)
+"""NOW, TRIED: the clock, and requests offered in it. SEQUENCE: requests accepted. LAST_WRITE: end of the last write's
+data. AT_: where the records begin. AT_COUNTS is the place of the counts itself."""
+AT_LATENCY = AT_COUNTS + COUNTERS
+FIXED = AT_LATENCY + LATENCY_BINS
 
 READ, WRITE, ACTIVATE, PRECHARGE = range(4)
-"""Kinds of commands, and the columns of banks, groups, ranks that tell when the next may be issued at the earliest."""
-NONE = -1
+"""Kinds of commands; in banks, groups, ranks the word of that number is the clock before which there is none."""
 
 (
     KIND,
     PRIORITY,
+    EARLIEST,
     HEAD,
     _HEAD_WRITE,
     TAIL,
     _TAIL_WRITE,
     HIT,
     _HIT_WRITE,
-    WAITING,
-    _WAITING_WRITE,
     OPEN,
     SERVED,
     OPENED,
     REFRESHED,
     PLACE,
-    BANK_COLUMNS,
-) = range(4, 20)
-"""Columns of a bank. KIND, PRIORITY: of its candidate. HEAD, TAIL, HIT (oldest with the open row), WAITING (how
-many): for reads, and one column further for writes. OPEN: its open page (NONE: closed). SERVED: column commands
-since ACT. OPENED: clock of ACT. REFRESHED: end of its last refresh. PLACE: in the list of busy banks (NONE: not)."""
+    INDEX,
+    GROUP,
+    RANK,
+    CHANNEL,
+    BUS,
+    BANK_WORDS,
+) = range(4, 24)
+"""Of a bank. KIND, PRIORITY, EARLIEST: its candidate. HEAD, TAIL, HIT (oldest with the open row): waiting reads, and
+one word further writes. OPEN: its open page (NONE: closed). SERVED: column commands since ACT. OPENED: clock of ACT.
+REFRESHED: end of its last refresh. PLACE: in the list of busy banks (NONE: not). INDEX: of all banks."""
+
+GROUP_WORDS = 4
 
 (
     REFRESH_NEXT,
@@ -48,176 +139,135 @@ since ACT. OPENED: clock of ACT. REFRESHED: end of its last refresh. PLACE: in t
     OPEN_BANKS,
     SINCE,
     REFRESH_END,
-    RANK_WAITING,
-    FAW,
-) = range(4, 15)
-FAW_PLACE = FAW + 4
-RANK_COLUMNS = FAW + 5
-"""Columns of a rank. ROUND: mask of the banks refreshed in this round. SINCE: clock of the last change between no
-bank open and some. FAW: clocks of the last four ACT."""
+    WAITING,
+    FIRST_BANK,
+    RANK_INDEX,
+    ACTS_PLACE,
+    ACTS,
+) = range(4, 18)
+RANK_WORDS = ACTS + 4
+"""Of a rank. ROUND: mask of the banks refreshed in this round. SINCE: clock of the last change between no bank open
+and some. WAITING: requests. ACTS: clocks of the last four ACT."""
 
-TICK, MODE, TURN, QUEUED, _QUEUED_WRITE, COLUMN_BUS, ROW_BUS, NEXT_DUE, DEBTS, BUSY, FREE, _FREE_WRITE = (
-    range(12)
-)
-CHANNEL_COLUMNS = 12
-"""Columns of a channel. TICK: the next tick to do. DEBTS: refreshes due in all ranks. BUSY: banks with candidates
-to look for. FREE: first free entry of the read queue and of the write queue."""
+(
+    TICK,
+    MODE,
+    TURN,
+    QUEUED,
+    _QUEUED_WRITE,
+    COLUMN_BUS,
+    ROW_BUS,
+    NEXT_DUE,
+    DEBTS,
+    BUSY,
+    FREE,
+    _FREE_WRITE,
+    FIRST_RANK,
+    BUSY_LIST,
+    CHANNEL_INDEX,
+    CHANNEL_WORDS,
+) = range(16)
+"""Of a channel. TICK: the next tick to do. DEBTS: refreshes due in all ranks. BUSY: how many banks have requests;
+BUSY_LIST: where they are listed. FREE: first free record of the read queue and of the write queue."""
 
-END, LAST_KIND, LAST_CLOCK, LAST_RANK = range(4)
-BUS_COLUMNS = 4
-"""Columns of a data bus: end of the last transfer; its command."""
+END, LAST_KIND, LAST_CLOCK, LAST_RANK, BUS_WORDS = range(5)
+"""Of a data bus: end of the last transfer; its command."""
 
-AGE, ARRIVED, WORD, TAG, NEXT, PREVIOUS, CAUSE = range(7)
-ENTRY_COLUMNS = 8
-"""Columns of a waiting request. WORD: bank, row and column. CAUSE: 0 none, 1 it has opened its row, 2 closed one."""
-
-NOW, TRIED, SEQUENCE, LAST_WRITE, READS_WAITING = range(5)
-CLOCK_COLUMNS = 5
+AGE, ARRIVED, WORD, TAG, NEXT, PREVIOUS, CAUSE, ENTRY_WORDS = range(8)
+"""Of a waiting request. WORD: bank, row and column. CAUSE: 0 none, 1 it has opened its row, 2 closed another."""
 
 TABLES, TABLE_BITS = 3, 11
 """A burst's number is decoded by TABLES look-ups of TABLE_BITS bits each."""
-
-
-class Settings(NamedTuple):
-    """What does not change. Timing in clocks, as `Standard` names it; counts are of one channel (ranks: or
-    pseudo-channels) but for `channels`; `kinds` arrays are by READ, WRITE."""
-
-    channels: int
-    ranks: int
-    groups: int
-    banks: int
-    row_bits: int
-    column_bits: int
-    shift: int
-    inner: int
-    own_bus: bool
-    dual: bool
-    act_clocks: int
-    act_shift: int
-    closed: bool
-    depth: int
-    write_high: int
-    write_low: int
-    cap: int
-    refresh: int
-    interval: int
-    postponed: int
-    inj: int
-    outstanding: int
-    jump: bool
-    cl: int
-    cwl: int
-    burst: int
-    burst_max: int
-    rcdr: int
-    rcdw: int
-    rp: int
-    rpab: int
-    ras: int
-    rc: int
-    rtp: int
-    wr: int
-    ccds: int
-    ccdl: int
-    rrds: int
-    rrdl: int
-    faw: int
-    wtrs: int
-    wtrl: int
-    rtw: int
-    ppd: int
-    cs: int
-    wrrdcs: int
-    rfc: int
-    rfcpb: int
-    pbact: int
-    pbpb: int
-
-
-NO_REFRESH, ALL_BANK, PER_BANK = range(3)
+LOG_WORDS = 9
 
 
 class Controller(NamedTuple):
-    """A controller: settings, decode tables [TABLES, 2 ** TABLE_BITS], and state that the kernel changes.
+    """A controller: its state, decode tables int64 [TABLES, 2 ** TABLE_BITS], and views of the state."""
 
-    channel, rank, group, bank, bus: one row each (banks of a rank, ranks of a channel are neighbours). entry: the
-    waiting requests, [channels, 2 (reads, writes), depth] of them. busy [channels, banks of a channel]. tags
-    [TAGS, channels + 1]: reads that wait, by channel; largest return clock. returns: return clocks of the reads under way
-    (only with `outstanding`). clock: CLOCK_COLUMNS.
-    """
-
-    settings: Settings
+    state: np.ndarray
     tables: np.ndarray
-    channel: np.ndarray
-    rank: np.ndarray
-    group: np.ndarray
-    bank: np.ndarray
-    bus: np.ndarray
-    entry: np.ndarray
-    busy: np.ndarray
-    tags: np.ndarray
-    returns: np.ndarray
-    clock: np.ndarray
     counts: np.ndarray
     latency: np.ndarray
     log: np.ndarray
 
 
 @njit(cache=True)
-def fresh(settings: Settings, tables: np.ndarray, log_capacity: int) -> Controller:
-    """A controller at clock 0: banks closed, nothing waiting."""
-    s = settings
-    ranks = s.channels * s.ranks
-    groups = ranks * s.groups
-    banks = groups * s.banks
-    channel = np.zeros((s.channels, CHANNEL_COLUMNS), np.int64)
-    rank = np.zeros((ranks, RANK_COLUMNS), np.int64)
-    bank = np.zeros((banks, BANK_COLUMNS), np.int64)
-    entry = np.zeros((s.channels * 2 * s.depth, ENTRY_COLUMNS), np.int64)
-    bank[:, KIND] = NONE
-    bank[:, HEAD : HIT + 2] = NONE
-    bank[:, OPEN] = NONE
-    bank[:, PLACE] = NONE
-    bank[:, REFRESHED] = -NEVER
-    rank[:, FAW : FAW + 4] = -NEVER
-    rank[:, REFRESH_END] = -NEVER
-    for row in range(s.channels):
-        channel[row, TURN] = s.depth
-        channel[row, NEXT_DUE] = NEVER
-        for one in range(s.ranks):
-            due = s.interval * (1 if s.own_bus else 2 * one + 1) // (2 if s.own_bus else 2 * s.ranks)
-            if s.refresh == NO_REFRESH:
-                due = NEVER
-            rank[row * s.ranks + one, DUE] = due
-            channel[row, NEXT_DUE] = min(channel[row, NEXT_DUE], due)
-        for kind in range(2):
-            begin = (row * 2 + kind) * s.depth
-            channel[row, FREE + kind] = begin
-            for at in range(s.depth):
-                entry[begin + at, NEXT] = begin + at + 1 if at + 1 < s.depth else NONE
-    bus = np.zeros((ranks if s.own_bus else s.channels, BUS_COLUMNS), np.int64)
-    bus[:, LAST_KIND] = NONE
-    tags = np.zeros((TAGS, s.channels + 1), np.int64)
-    return Controller(
-        s,
-        tables,
-        channel,
-        rank,
-        np.zeros((groups, 4), np.int64),
-        bank,
-        bus,
-        entry,
-        np.zeros((s.channels, banks // s.channels), np.int64),
-        tags,
-        np.full(s.outstanding, -1, np.int64),
-        np.zeros(CLOCK_COLUMNS, np.int64),
-        np.zeros(COUNTERS, np.int64),
-        np.zeros(LATENCY_BINS, np.int64),
-        np.full((log_capacity, 9), -1, np.int64),
-    )
+def fresh(settings: np.ndarray, tables: np.ndarray, log_capacity: int) -> Controller:
+    """A controller at clock 0: banks closed, nothing waiting. `settings`: int64 [SETTINGS]."""
+    channels, ranks = settings[CHANNELS], settings[CHANNELS] * settings[RANKS]
+    groups = ranks * settings[GROUPS]
+    banks = groups * settings[BANKS]
+    buses = ranks if settings[OWN_BUS] else channels
+    depth = settings[DEPTH]
+    at_channels = FIXED
+    at_ranks = at_channels + channels * CHANNEL_WORDS
+    at_groups = at_ranks + ranks * RANK_WORDS
+    at_banks = at_groups + groups * GROUP_WORDS
+    at_buses = at_banks + banks * BANK_WORDS
+    at_entries = at_buses + buses * BUS_WORDS
+    at_busy = at_entries + channels * 2 * depth * ENTRY_WORDS
+    at_tags = at_busy + banks
+    at_returns = at_tags + TAGS * (channels + 1)
+    at_log = at_returns + settings[OUTSTANDING]
+    m = np.zeros(at_log + log_capacity * LOG_WORDS, np.int64)
+    m[:SETTINGS] = settings[:SETTINGS]
+    m[AT_CHANNELS], m[AT_RANKS], m[AT_GROUPS], m[AT_BANKS] = at_channels, at_ranks, at_groups, at_banks
+    m[AT_BUSES], m[AT_ENTRIES], m[AT_BUSY], m[AT_TAGS] = at_buses, at_entries, at_busy, at_tags
+    m[AT_RETURNS], m[AT_LOG], m[LOG_CAPACITY] = at_returns, at_log, log_capacity
+    for index in range(channels):
+        _channel(m, index)
+    for index in range(ranks):
+        rank = at_ranks + index * RANK_WORDS
+        m[rank + RANK_INDEX] = index
+        m[rank + FIRST_BANK] = at_banks + index * m[GROUPS] * m[BANKS] * BANK_WORDS
+        m[rank + REFRESH_END] = -NEVER
+        m[rank + ACTS : rank + ACTS + 4] = -NEVER
+    for index in range(banks):
+        bank = at_banks + index * BANK_WORDS
+        m[bank + KIND] = NONE
+        m[bank + HEAD : bank + OPEN + 1] = NONE
+        m[bank + REFRESHED] = -NEVER
+        m[bank + PLACE] = NONE
+        m[bank + INDEX] = index
+        group = index // m[BANKS]
+        rank = group // m[GROUPS]
+        channel = rank // m[RANKS]
+        m[bank + GROUP] = at_groups + group * GROUP_WORDS
+        m[bank + RANK] = at_ranks + rank * RANK_WORDS
+        m[bank + CHANNEL] = at_channels + channel * CHANNEL_WORDS
+        m[bank + BUS] = at_buses + (rank if m[OWN_BUS] else channel) * BUS_WORDS
+    for index in range(buses):
+        m[at_buses + index * BUS_WORDS + LAST_KIND] = NONE
+    m[at_returns:at_log] = -1
+    m[at_log:] = -1
+    log = m[at_log:].reshape((log_capacity, LOG_WORDS))
+    return Controller(m, tables, m[AT_COUNTS:AT_LATENCY], m[AT_LATENCY:FIXED], log)
+
+
+@njit(cache=True)
+def _channel(m: np.ndarray, index: int) -> None:
+    here = m[AT_CHANNELS] + index * CHANNEL_WORDS
+    banks = m[RANKS] * m[GROUPS] * m[BANKS]
+    m[here + CHANNEL_INDEX] = index
+    m[here + TURN] = m[DEPTH]
+    m[here + FIRST_RANK] = m[AT_RANKS] + index * m[RANKS] * RANK_WORDS
+    m[here + BUSY_LIST] = m[AT_BUSY] + index * banks
+    m[here + NEXT_DUE] = NEVER
+    for one in range(m[RANKS]):
+        due = NEVER
+        if m[REFRESH] != NO_REFRESH:  # pseudo-channels together, ranks one after the other
+            due = m[INTERVAL] // 2 if m[OWN_BUS] else m[INTERVAL] * (2 * one + 1) // (2 * m[RANKS])
+        m[m[here + FIRST_RANK] + one * RANK_WORDS + DUE] = due
+        m[here + NEXT_DUE] = min(m[here + NEXT_DUE], due)
+    for kind in range(2):
+        entry = m[AT_ENTRIES] + (index * 2 + kind) * m[DEPTH] * ENTRY_WORDS
+        m[here + FREE + kind] = entry
+        for at in range(m[DEPTH]):
+            m[entry + NEXT] = entry + ENTRY_WORDS if at + 1 < m[DEPTH] else NONE
+            entry += ENTRY_WORDS
 
 
 @njit(cache=True)
 def renew(c: Controller) -> Controller:
     """A fresh controller of the same settings."""
-    return fresh(c.settings, c.tables, len(c.log))
+    return fresh(c.state, c.tables, len(c.log))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
+from cgsim.dram import controller_state as at
 from cgsim.dram.controller_issue import (
     activate,
     candidate,
@@ -13,54 +15,23 @@ from cgsim.dram.controller_issue import (
     refresh_bank,
     refresh_rank,
 )
-from cgsim.dram.controller_state import (
-    ACTIVATE,
-    ALL_BANK,
-    BANK_REFRESH_NEXT,
-    BUSY,
-    COLUMN_BUS,
-    DEBT,
-    DEBTS,
-    DUE,
-    FORCED,
-    KIND,
-    MODE,
-    NEVER,
-    NEXT_DUE,
-    NONE,
-    OPEN,
-    OPEN_BANKS,
-    PRECHARGE,
-    PRIORITY,
-    QUEUED,
-    RANK_WAITING,
-    READ,
-    REFRESH_NEXT,
-    ROUND,
-    ROW_BUS,
-    TICK,
-    TURN,
-    WAITING,
-    WRITE,
-    Controller,
-)
+from cgsim.dram.controller_state import ACTIVATE, ALL_BANK, NEVER, NONE, PRECHARGE, READ, WRITE
 
 _PREA, _REF, _REFB, _REFRESH_PRE = range(4, 8)
 """Kinds of refresh commands, after the four of requests."""
 
 
 @njit(cache=True)
-def advance(c: Controller, channel: int, until: int, stop: bool) -> int:
+def advance(m: np.ndarray, channel: int, until: int, stop: bool) -> int:
     """Do the ticks of a channel before clock `until`; `stop`: only up to the next column command. The next tick."""
-    here = c.channel[channel]
-    clock = here[TICK]
+    clock = m[channel + at.TICK]
     again, stopping = False, False  # a second command in this clock; a column command has been issued
     while clock < until:
-        if clock >= here[NEXT_DUE]:
-            _refreshes_due(c, channel, clock)
+        if clock >= m[channel + at.NEXT_DUE]:
+            _refreshes_due(m, channel, clock)
         if not again:
-            _turn(c, channel)
-        at, kind, ready = _next(c, channel, clock)
+            _turn(m, channel)
+        place, kind, ready = _next(m, channel, clock)
         if again:
             again = False
             if ready > clock:
@@ -68,135 +39,142 @@ def advance(c: Controller, channel: int, until: int, stop: bool) -> int:
                 if stopping:
                     break
                 continue
-        if ready >= until or ready >= here[NEXT_DUE]:
-            clock = min(until, here[NEXT_DUE])
+        horizon = min(until, m[channel + at.NEXT_DUE])
+        if ready >= horizon:
+            clock = horizon
             continue
         clock = ready
         if kind <= WRITE:
-            column(c, channel, at, clock)
+            column(m, channel, place, clock)
             stopping = stop
-            if c.settings.dual:
+            if m[at.DUAL]:
                 again = True
                 continue
         elif kind == ACTIVATE:
-            activate(c, channel, at, clock)
-        elif kind == PRECHARGE:
-            precharge(c, channel, at, clock, False)
-        elif kind == _REFRESH_PRE:
-            precharge(c, channel, at, clock, True)
+            activate(m, channel, place, clock)
+        elif kind == PRECHARGE or kind == _REFRESH_PRE:
+            precharge(m, channel, place, clock, kind == _REFRESH_PRE)
         elif kind == _PREA:
-            precharge_all(c, channel, at, clock)
+            precharge_all(m, channel, place, clock)
         elif kind == _REF:
-            refresh_rank(c, channel, at, clock)
+            refresh_rank(m, channel, place, clock)
         else:
-            refresh_bank(c, channel, at, clock)
+            refresh_bank(m, channel, place, clock)
         clock += 1
         if stopping:
             break
-    here[TICK] = clock
+    m[channel + at.TICK] = clock
     return clock
 
 
 @njit(cache=True)
-def _refreshes_due(c: Controller, channel: int, clock: int) -> None:
-    here, s = c.channel[channel], c.settings
-    here[NEXT_DUE] = NEVER
-    for rank in range(channel * s.ranks, (channel + 1) * s.ranks):
-        row = c.rank[rank]
-        if row[DUE] <= clock:
-            row[DEBT] += 1
-            here[DEBTS] += 1
-            row[DUE] += s.interval
-            if row[DEBT] >= s.postponed:
-                row[FORCED] = 1
-        here[NEXT_DUE] = min(here[NEXT_DUE], row[DUE])
+def _refreshes_due(m: np.ndarray, channel: int, clock: int) -> None:
+    m[channel + at.NEXT_DUE] = NEVER
+    rank = m[channel + at.FIRST_RANK]
+    for _ in range(m[at.RANKS]):
+        if m[rank + at.DUE] <= clock:
+            m[rank + at.DEBT] += 1
+            m[channel + at.DEBTS] += 1
+            m[rank + at.DUE] += m[at.INTERVAL]
+            if m[rank + at.DEBT] >= m[at.POSTPONED]:
+                m[rank + at.FORCED] = 1
+        m[channel + at.NEXT_DUE] = min(m[channel + at.NEXT_DUE], m[rank + at.DUE])
+        rank += at.RANK_WORDS
 
 
 @njit(cache=True)
-def _turn(c: Controller, channel: int) -> None:
+def _turn(m: np.ndarray, channel: int) -> None:
     """Reads or writes?"""
-    here, s = c.channel[channel], c.settings
-    reads, writes = here[QUEUED], here[QUEUED + WRITE]
-    if here[MODE] == READ:
-        if writes == 0 or (reads > 0 and (writes < s.write_high or here[TURN] < s.depth)):
+    reads, writes = m[channel + at.QUEUED], m[channel + at.QUEUED + WRITE]
+    if m[channel + at.MODE] == READ:
+        if writes == 0 or (reads > 0 and (writes < m[at.WRITE_HIGH] or m[channel + at.TURN] < m[at.DEPTH])):
             return
-    elif writes > 0 and (reads == 0 or (writes > s.write_low and here[TURN] < s.depth)):
+    elif writes > 0 and (reads == 0 or (writes > m[at.WRITE_LOW] and m[channel + at.TURN] < m[at.DEPTH])):
         return
-    here[MODE] = 1 - here[MODE]
-    here[TURN] = 0
-    for place in range(here[BUSY]):
-        candidate(c, c.busy[channel, place], here[MODE])
+    mode = 1 - m[channel + at.MODE]
+    m[channel + at.MODE] = mode
+    m[channel + at.TURN] = 0
+    begin = m[channel + at.BUSY_LIST]
+    for place in range(begin, begin + m[channel + at.BUSY]):
+        candidate(m, m[place], mode)
 
 
 @njit(cache=True)
-def _next(c: Controller, channel: int, clock: int) -> tuple[int, int, int]:
+def _next(m: np.ndarray, channel: int, clock: int) -> tuple[int, int, int]:
     """The next command if nothing is offered: (bank, or rank of PREA and REF; kind; clock)."""
-    here, s = c.channel[channel], c.settings
-    at, kind, ready, priority = NONE, NONE, NEVER, NEVER
-    blocked = NONE
-    column_bus, row_bus = max(here[COLUMN_BUS], clock), max(here[ROW_BUS], clock)
-    if here[DEBTS] > 0:
-        for rank in range(channel * s.ranks, (channel + 1) * s.ranks):
-            if c.rank[rank, DEBT] == 0:
-                continue
-            if s.refresh == ALL_BANK:
-                if not c.rank[rank, FORCED] and c.rank[rank, RANK_WAITING] > 0:
-                    continue
-                one, what, when = _rank_refresh(c, rank)
-            else:
-                one, what, when, held = _bank_refresh(c, rank)
-                if held:
-                    blocked = one
-            when = max(when, row_bus)
-            if when < ready:  # ranks come in the order of their priority
-                at, kind, ready, priority = one, what, when, 0
-    for place in range(here[BUSY]):
-        one = c.busy[channel, place]
-        bank = c.bank[one]
-        what = bank[KIND]
-        if what == NONE or one == blocked:
+    target, kind, ready, priority = NONE, NONE, NEVER, NEVER
+    held = NONE
+    column_bus, row_bus = max(m[channel + at.COLUMN_BUS], clock), max(m[channel + at.ROW_BUS], clock)
+    forced = False
+    if m[channel + at.DEBTS] > 0:
+        whole = m[at.REFRESH] == ALL_BANK
+        rank = m[channel + at.FIRST_RANK]
+        for _ in range(m[at.RANKS]):
+            if m[rank + at.DEBT] > 0:
+                if whole:
+                    one, what, when = _rank_refresh(m, rank)
+                    forced |= m[rank + at.FORCED] > 0
+                else:
+                    one, what, when, holds = _bank_refresh(m, rank)
+                    if holds:
+                        held = one
+                when = max(when, row_bus)
+                if when < ready:  # ranks come in the order of their priority
+                    target, kind, ready, priority = one, what, when, 0
+            rank += at.RANK_WORDS
+    begin = m[channel + at.BUSY_LIST]
+    for place in range(begin, begin + m[channel + at.BUSY]):
+        bank = m[place]
+        what = m[bank + at.KIND]
+        if what == NONE or bank == held:
             continue
-        group = one // s.banks
-        row = c.rank[group // s.groups]
-        if row[FORCED] and s.refresh == ALL_BANK:
+        rank = m[bank + at.RANK]
+        if forced and m[rank + at.FORCED]:
             continue
-        when = max(bank[what], row[what], c.group[group, what], row_bus if what >= ACTIVATE else column_bus)
-        if when < ready or (when == ready and bank[PRIORITY] < priority):
-            at, kind, ready, priority = one, what, when, bank[PRIORITY]
-    return at, kind, ready
+        when = max(
+            m[bank + what],
+            m[rank + what],
+            m[m[bank + at.GROUP] + what],
+            m[bank + at.EARLIEST],
+            row_bus if what >= ACTIVATE else column_bus,
+        )
+        if when < ready or (when == ready and m[bank + at.PRIORITY] < priority):
+            target, kind, ready, priority = bank, what, when, m[bank + at.PRIORITY]
+    return target, kind, ready
 
 
 @njit(cache=True)
-def _rank_refresh(c: Controller, rank: int) -> tuple[int, int, int]:
-    """PREA or REF of a rank: (rank, kind, ready)."""
-    banks = c.settings.groups * c.settings.banks
-    if c.rank[rank, OPEN_BANKS] == 0:
-        return rank, _REF, c.rank[rank, REFRESH_NEXT]
-    ready = c.rank[rank, PRECHARGE]
-    for at in range(rank * banks, (rank + 1) * banks):
-        if c.bank[at, OPEN] != NONE:
-            ready = max(ready, c.bank[at, PRECHARGE])
+def _rank_refresh(m: np.ndarray, rank: int) -> tuple[int, int, int]:
+    """PREA or REF of a rank: (rank, kind, clock); NEVER as long as requests wait and it is not forced."""
+    if not m[rank + at.FORCED] and m[rank + at.WAITING] > 0:
+        return NONE, NONE, NEVER
+    if m[rank + at.OPEN_BANKS] == 0:
+        return rank, _REF, m[rank + at.REFRESH_NEXT]
+    ready = m[rank + PRECHARGE]
+    bank = m[rank + at.FIRST_BANK]
+    for _ in range(m[at.GROUPS] * m[at.BANKS]):
+        if m[bank + at.OPEN] != NONE:
+            ready = max(ready, m[bank + PRECHARGE])
+        bank += at.BANK_WORDS
     return rank, _PREA, ready
 
 
 @njit(cache=True)
-def _bank_refresh(c: Controller, rank: int) -> tuple[int, int, int, bool]:
-    """PRE or REFB of a bank of the rank: (bank, kind, ready, the bank is held for it); (NONE, , NEVER, ) if none."""
-    s, row = c.settings, c.rank[rank]
-    banks = s.groups * s.banks
+def _bank_refresh(m: np.ndarray, rank: int) -> tuple[int, int, int, bool]:
+    """PRE or REFB of a bank of the rank: (bank, kind, clock, the bank is held for it)."""
     target, held = NONE, False
-    for at in range(banks):
-        if (row[ROUND] >> at) & 1:
-            continue
-        bank = c.bank[rank * banks + at]
-        if bank[WAITING] + bank[WAITING + WRITE] == 0:
-            target, held = rank * banks + at, False
-            break
-        if target == NONE and row[FORCED]:
-            target, held = rank * banks + at, True
+    bank = m[rank + at.FIRST_BANK]
+    for place in range(m[at.GROUPS] * m[at.BANKS]):
+        if not (m[rank + at.ROUND] >> place) & 1:
+            if m[bank + at.PLACE] == NONE:
+                target, held = bank, False
+                break
+            if target == NONE and m[rank + at.FORCED]:
+                target, held = bank, True
+        bank += at.BANK_WORDS
     if target == NONE:
         return NONE, NONE, NEVER, False
-    if c.bank[target, OPEN] != NONE:
-        return target, _REFRESH_PRE, max(c.bank[target, PRECHARGE], row[PRECHARGE]), held
-    ready = max(c.bank[target, ACTIVATE] + s.act_shift, row[BANK_REFRESH_NEXT])
+    if m[target + at.OPEN] != NONE:
+        return target, _REFRESH_PRE, max(m[target + PRECHARGE], m[rank + PRECHARGE]), held
+    ready = max(m[target + ACTIVATE] + m[at.ACT_SHIFT], m[rank + at.BANK_REFRESH_NEXT])
     return target, _REFB, ready, held
