@@ -6,7 +6,6 @@ Clock n is the moment after n ticks. Requests are accepted in it, up to `inj`; t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from cgsim.dram.counters import (
     ACTIVE_CYCLES,
@@ -79,12 +78,13 @@ from cgsim.dram.dramsim_state import (
     controller,
     renew,
 )
-from cgsim.dram.dramsim_tick import DRAIN_ABOVE, pending, tick
+from cgsim.dram.dramsim_tick import DRAIN_ABOVE, tick
+from cgsim.dram.kernels import kernel
 
 __all__ = ["Dramsim", "controller", "drain", "finish", "renew", "serve"]
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def serve(c: Dramsim, first: int, step: int, count: int, write: int, tag: int, ready: int) -> int:
     """Offer `count` requests at byte addresses first + i step, none before clock `ready`.
 
@@ -93,7 +93,7 @@ def serve(c: Dramsim, first: int, step: int, count: int, write: int, tag: int, r
     return _serve(c.words, first, step, count, write, tag, ready)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def finish(c: Dramsim, tag: int) -> int:
     """Advance until every read with this tag has its data. Returns the clock of the last of them, 0: none."""
     words = c.words
@@ -107,7 +107,7 @@ def finish(c: Dramsim, tag: int) -> int:
     return last
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def drain(c: Dramsim) -> int:
     """Advance until all reads have their data and writes drain no more.
 
@@ -123,7 +123,7 @@ def drain(c: Dramsim) -> int:
     return max(last + 1 if last else 0, words[ACCEPTED_LAST])
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _serve(words: np.ndarray, first: int, step: int, count: int, write: int, tag: int, ready: int) -> int:
     done, address = 0, first
     kind = 0 if words[UNIFIED] else write
@@ -155,7 +155,7 @@ def _serve(words: np.ndarray, first: int, step: int, count: int, write: int, tag
     return words[NOW]
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _advance(words: np.ndarray, wanted: int) -> None:
     """To the clock after the next tick in which anything happens, or to clock `wanted` if that is earlier."""
     first = words[FIRST_CHANNEL]
@@ -183,7 +183,7 @@ def _advance(words: np.ndarray, wanted: int) -> None:
         _collect(words, wanted)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _channel_of(words: np.ndarray, address: int) -> int:
     if words[CHANNELS] == 1:
         return words[FIRST_CHANNEL]
@@ -191,7 +191,7 @@ def _channel_of(words: np.ndarray, address: int) -> int:
     return words[FIRST_CHANNEL] + number * CHANNEL_WORDS
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _accept(words: np.ndarray, state: int, address: int, write: int, tag: int) -> None:
     """Take a request in the clock at hand; the channel has room."""
     now = words[NOW]
@@ -231,7 +231,7 @@ def _accept(words: np.ndarray, state: int, address: int, write: int, tag: int) -
         words[state + NEXT] = min(words[state + NEXT], now)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _merge(words: np.ndarray, entry: int, tag: int) -> None:
     """A read of an address whose read is pending: it gets the same data."""
     waiter = words[FREE_WAITER]
@@ -244,7 +244,7 @@ def _merge(words: np.ndarray, entry: int, tag: int) -> None:
     words[entry + WAITER] = waiter
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _place(words: np.ndarray, state: int, entry: int, address: int) -> int:
     """Decode an address; returns the bank."""
     bits = address >> words[SHIFT]
@@ -259,13 +259,13 @@ def _place(words: np.ndarray, state: int, entry: int, address: int) -> int:
     return bank
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _awaited(words: np.ndarray) -> int:
     """Reads that await their data; counted only where they are limited."""
     return words[COUNT_WORDS + READS] - words[ARRIVED]
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _collect(words: np.ndarray, now: int) -> None:
     """Count the reads whose data have arrived by clock `now`."""
     arrivals, mask = words[ARRIVALS], words[ARRIVALS_MASK]
@@ -275,7 +275,7 @@ def _collect(words: np.ndarray, now: int) -> None:
     words[COLLECTED] = now
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _next_arrival(words: np.ndarray, now: int) -> int:
     """The next clock in which data arrive, as far as it is known."""
     arrivals, mask = words[ARRIVALS], words[ARRIVALS_MASK]
@@ -285,7 +285,7 @@ def _next_arrival(words: np.ndarray, now: int) -> int:
     return NEVER
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _settle(words: np.ndarray) -> None:
     """Bring the counters that depend on the clock up to it."""
     now = words[NOW]
@@ -300,7 +300,7 @@ def _settle(words: np.ndarray) -> None:
             words[rank + SINCE] = now
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _busy(words: np.ndarray) -> bool:
     """Whether anything is queued that will still be served."""
     first = words[FIRST_CHANNEL]

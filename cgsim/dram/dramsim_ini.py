@@ -328,7 +328,7 @@ def _config(
     mapping = str(values["address_mapping"])
     if sorted(mapping[at : at + 2] for at in range(0, len(mapping), 2)) != sorted(FIELDS):
         raise CgsimError(
-            f"{name}: address_mapping = {mapping}: expected {', '.join(FIELDS)}, each once, highest bits first"
+            f"{name}: address_mapping = {mapping}: expected {', '.join(FIELDS)} once each, high bits first"
         )
     timing = {key: whole(key) for key in TIMINGS}
     for short, long in (("tCCD_S", "tCCD_L"), ("tWTR_S", "tWTR_L"), ("tRRD_S", "tRRD_L")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from cgsim.dram.counters import (
     ACT,
@@ -117,21 +116,22 @@ from cgsim.dram.dramsim_state import (
     WR_WR_O,
     WRITE,
 )
+from cgsim.dram.kernels import kernel
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def bucket_of(address: int) -> int:
     """Word of an address's bucket of pending requests."""
     return BUCKET_WORDS + (((address * 0x1E3779B97F4A7C15) >> 40) & (BUCKETS - 1))
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def wait(words: np.ndarray, at: int, clock: int) -> None:
     """Word `at`, an earliest clock, is `clock` at least."""
     words[at] = max(words[at], clock)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def issue(words: np.ndarray, command: int, bank: int, entry: int, now: int) -> None:
     """Carry out `command` on a bank, for a request or none (0)."""
     if words[COUNT_WORDS + COMMANDS_LOGGED] < words[LOG_LINES]:
@@ -158,7 +158,7 @@ def issue(words: np.ndarray, command: int, bank: int, entry: int, now: int) -> N
         _others(words, bank, rank, BANK_REFB, now + words[REFB_REFB])
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _others(words: np.ndarray, bank: int, rank: int, field: int, clock: int) -> None:
     """The other banks of the rank wait."""
     first = words[rank + BANKS_FROM]
@@ -167,7 +167,7 @@ def _others(words: np.ndarray, bank: int, rank: int, field: int, clock: int) -> 
             wait(words, other + field, clock)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _activate(words: np.ndarray, bank: int, rank: int, row: int, now: int) -> None:
     words[COUNT_WORDS + ACTIVATES] += 1
     words[bank + ROW] = row
@@ -189,7 +189,7 @@ def _activate(words: np.ndarray, bank: int, rank: int, row: int, now: int) -> No
         _others(words, bank, rank, BANK_REFB, now + words[ACT_ACT])
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _close(words: np.ndarray, bank: int, rank: int, ready: int, now: int) -> None:
     """Close the row; the bank can be refreshed at `ready`."""
     words[bank + ROW] = -1
@@ -202,7 +202,7 @@ def _close(words: np.ndarray, bank: int, rank: int, ready: int, now: int) -> Non
         words[rank + SINCE] = now
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _column(words: np.ndarray, command: int, bank: int, rank: int, entry: int, now: int) -> None:
     read = command in (RD, RDA)
     words[COUNT_WORDS + DATA_CYCLES] += words[BURST]
@@ -240,7 +240,7 @@ def _column(words: np.ndarray, command: int, bank: int, rank: int, entry: int, n
     _forget(words, entry)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _other_ranks(words: np.ndarray, rank: int, read: int, write: int) -> None:
     first = words[words[rank + OF_CHANNEL] + FIRST_RANK]
     for other in range(first, first + words[RANKS] * RANK_WORDS, RANK_WORDS):
@@ -249,7 +249,7 @@ def _other_ranks(words: np.ndarray, rank: int, read: int, write: int) -> None:
             wait(words, other + RANK_WR, write)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def answered(words: np.ndarray, accepted: int, tag: int, at: int) -> None:
     """A read accepted in clock `accepted` has its data in clock `at`."""
     latency = at - accepted
@@ -264,7 +264,7 @@ def answered(words: np.ndarray, accepted: int, tag: int, at: int) -> None:
         words[words[ARRIVALS] + (at & words[ARRIVALS_MASK])] += 1
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _answer(words: np.ndarray, entry: int, at: int) -> None:
     """Data for a read and for those merged into it."""
     answered(words, words[entry + ACCEPTED], words[entry + TAG], at)
@@ -277,7 +277,7 @@ def _answer(words: np.ndarray, entry: int, at: int) -> None:
         waiter = following
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _forget(words: np.ndarray, entry: int) -> None:
     """Take a request out of the table of pending ones and free its record."""
     at = bucket_of(words[entry + ADDRESS])
@@ -288,7 +288,7 @@ def _forget(words: np.ndarray, entry: int) -> None:
     words[FREE] = entry
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _log(words: np.ndarray, command: int, bank: int, entry: int, now: int) -> None:
     at = words[LOG] + 9 * words[COUNT_WORDS + COMMANDS_LOGGED]
     rank = words[bank + RANK]

@@ -179,8 +179,8 @@ class Channel:
             bank, rank = rest % config.banks, rest // config.banks % config.ranks
             self.due.append((rank * config.bank_groups + group) * config.banks + bank)
 
-    def _refresh(self) -> tuple[int, int, int, int, int] | None:
-        """The next command of the refresh at hand: (command, bank, row, column, write)."""
+    def _refresh(self) -> tuple[int, int, Request | None] | None:
+        """The next command of the refresh at hand: (command, bank, no request)."""
         per_rank = self.config.bank_groups * self.config.banks
         by_bank = self.config.refresh_policy == "BANK_LEVEL_STAGGERED"
         target = self.due[0]
@@ -193,14 +193,14 @@ class Channel:
         command = REFB if by_bank else REF
         for bank in at:
             if self.banks[bank].row >= 0 and self.clock >= self.banks[bank].earliest[PRE]:
-                return PRE, bank, -1, -1, -1
+                return PRE, bank, None
         if any(self.banks[bank].row >= 0 or self.clock < self.banks[bank].earliest[command] for bank in at):
             return None
         self.due.pop(0)
         self.blocked = None
-        return command, at[0], -1, -1, -1
+        return command, at[0], None
 
-    def _next(self) -> tuple[int, int, int, int, int] | None:
+    def _next(self) -> tuple[int, int, Request | None] | None:
         """The next command of the queues, round robin; a column command leaves its queue."""
         for _ in self.queues:
             self.served = (self.served + 1) % len(self.queues)
@@ -212,7 +212,7 @@ class Channel:
                 if command is not None:
                     if command in COLUMNS:
                         del queue[at]
-                    return command, self._bank(request), request.row, request.column, int(request.write)
+                    return command, self._bank(request), request
         return None
 
     def _ready(self, queue: list[Request], at: int) -> int | None:
@@ -265,21 +265,20 @@ class Channel:
             del queue[at]
             return
 
-    def _issue(self, command: int, number: int, row: int, column: int, write: int) -> None:
+    def _issue(self, command: int, number: int, request: Request | None) -> None:
         config, counts, clock = self.config, self.counts, self.clock
         per_rank = config.bank_groups * config.banks
         bank, rank = self.banks[number], number // per_rank
         whole = command == REF
         group = number % per_rank // config.banks
-        self.log.append(
-            (clock, command, self.number, rank, *((-1, -1) if whole else (group, number % config.banks)), row)
-            + (column, write)
-        )
-        if command in COLUMNS:
-            self._column(command, number, row, column)
-        elif command == ACT:
+        place = (-1, -1) if whole else (group, number % config.banks)
+        of = (-1, -1, -1) if request is None else (request.row, request.column, int(request.write))
+        self.log.append((clock, command, self.number, rank, *place, *of))
+        if request and command in COLUMNS:
+            self._column(command, number, request)
+        elif request and command == ACT:
             counts[ACTIVATES] += 1
-            bank.row = row
+            bank.row = request.row
             self.activates[rank].append(clock)
         elif command == PRE:
             counts[PRECHARGES] += 1
@@ -288,7 +287,7 @@ class Channel:
             counts[REFRESHES if whole else BANK_REFRESHES] += 1
         self._constrain(command, number)
 
-    def _column(self, command: int, number: int, row: int, column: int) -> None:
+    def _column(self, command: int, number: int, request: Request) -> None:
         config, counts, bank = self.config, self.counts, self.banks[number]
         read = command in (RD, RDA)
         counts[READ_COMMANDS if read else WRITE_COMMANDS] += 1
@@ -300,27 +299,12 @@ class Channel:
             bank.row, bank.served = -1, 0
         else:
             bank.served += 1
-        address = self._address(number, row, column)
         if not read:
-            self.pending_writes.remove(address)
+            self.pending_writes.remove(request.address)
             return
         delay = config.timing["AL"] + config.timing["CL"] + config.burst_cycles
-        for accepted in self.pending_reads.pop(address).waiting:
+        for accepted in self.pending_reads.pop(request.address).waiting:
             self.returns.append((self.clock + delay, accepted))
-
-    def _address(self, number: int, row: int, column: int) -> int:
-        """The byte address of a place: requests are aligned in the twin."""
-        config = self.config
-        per_rank = config.bank_groups * config.banks
-        values = {
-            "ch": self.number,
-            "ra": number // per_rank,
-            "bg": number % per_rank // config.banks,
-            "ba": number % config.banks,
-            "ro": row,
-            "co": column,
-        }
-        return sum(values[key] << at for key, (at, _) in config.fields().items()) * config.request_bytes
 
     def _constrain(self, command: int, number: int) -> None:
         """Earliest clocks of what follows, at every bank of the channel."""

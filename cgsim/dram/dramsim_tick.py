@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from cgsim.dram.counters import ACT, ONDEMAND_PRECHARGES, PRE, RD, RDA, REF, REFB, WR, WRA
 from cgsim.dram.dramsim_issue import bucket_of, issue
@@ -75,6 +74,7 @@ from cgsim.dram.dramsim_state import (
     WRITE_COUNT,
     WRITE_SEEN,
 )
+from cgsim.dram.kernels import kernel
 
 HIT_CAP = 4
 """Column commands to a row after which the oldest request may close it although others hit it."""
@@ -82,7 +82,7 @@ DRAIN_ABOVE = 8
 """Waiting writes above which they drain when nothing else is queued."""
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def tick(words: np.ndarray, state: int, now: int) -> None:
     """Clock `now` of a channel; sets the next clock in which anything can happen."""
     if now == words[state + NEXT_REFRESH]:
@@ -94,7 +94,7 @@ def tick(words: np.ndarray, state: int, now: int) -> None:
         first, later = _refresh(words, state, now)
         following = min(following, later)
     issued = 1 if first >= 0 else 0
-    while issued < 2:
+    while issued <= words[DUAL]:
         command, entry, at, later = _choose(words, state, now)
         following = min(following, later)
         if command < 0:
@@ -110,16 +110,16 @@ def tick(words: np.ndarray, state: int, now: int) -> None:
                 words[slot] = words[slot + 1]
             words[state + QUEUED] -= 1
             words[state + SEEN] = words[state + WRITE_SEEN] = 0
-        elif 0 <= first and not RD <= first <= WRA:
+        elif first >= 0 and not RD <= first <= WRA:
             break
         issue(words, command, bank, entry, now)
         first = command
-        issued += 1 if words[DUAL] else 2
+        issued += 1
     moved = _schedule(words, state)
     words[state + NEXT] = now + 1 if issued or moved else following
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _refresh(words: np.ndarray, state: int, now: int) -> tuple[int, int]:
     """Issue the next command of the refresh at hand: (command, NEVER), or (-1, when to try again)."""
     number, by_bank = words[state + REFRESHED], words[REFRESH] == BANK_STAGGERED
@@ -164,7 +164,7 @@ def _refresh(words: np.ndarray, state: int, now: int) -> tuple[int, int]:
     return command, NEVER
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _choose(words: np.ndarray, state: int, now: int) -> tuple[int, int, int, int]:
     """The next command of the queues, round robin.
 
@@ -196,7 +196,7 @@ def _choose(words: np.ndarray, state: int, now: int) -> tuple[int, int, int, int
     return -1, 0, 0, following
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _act_time(words: np.ndarray, bank: int) -> int:
     rank = words[bank + RANK]
     window = words[rank + FAW + words[rank + OLDEST]]
@@ -204,7 +204,7 @@ def _act_time(words: np.ndarray, bank: int) -> int:
     return max(words[bank + BANK_ACT], group, words[rank + RANK_ACT], window)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _column_time(words: np.ndarray, bank: int, write: int) -> int:
     rank, group = words[bank + RANK], words[bank + GROUP]
     if write:
@@ -212,14 +212,14 @@ def _column_time(words: np.ndarray, bank: int, write: int) -> int:
     return max(words[bank + BANK_RD], words[group + GROUP_RD], words[rank + RANK_RD])
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _column_command(words: np.ndarray, write: int) -> int:
     if words[CLOSE]:
         return WRA if write else RDA
     return WR if write else RD
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _awaits_read(words: np.ndarray, queue: int, at: int) -> bool:
     """Whether an older read of the same place is in the queue."""
     entry = words[queue + SLOTS + at]
@@ -235,7 +235,7 @@ def _awaits_read(words: np.ndarray, queue: int, at: int) -> bool:
     return False
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _ready_of_bank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, int]:
     """The command that a bank's queue can issue: (command, place in it, now), or (-1, 0, earliest clock)."""
     length = words[queue + LENGTH]
@@ -283,7 +283,7 @@ def _ready_of_bank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, i
     return -1, 0, following
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _ready_of_rank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, int]:
     """As `_ready_of_bank` for a queue that holds the requests of all banks of a rank."""
     first, length, following = queue + SLOTS, words[queue + LENGTH], NEVER
@@ -319,7 +319,7 @@ def _ready_of_rank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, i
     return -1, 0, following
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _schedule(words: np.ndarray, state: int) -> bool:
     """Move one transaction to a command queue. Returns whether another clock may move one."""
     was_draining = words[state + DRAINING] > 0
@@ -359,7 +359,7 @@ def _schedule(words: np.ndarray, state: int) -> bool:
     return True
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def pending(words: np.ndarray, address: int, write: int) -> int:
     """The pending request of that address and kind, 0: none."""
     entry = words[bucket_of(address)]
