@@ -1,4 +1,4 @@
-"""The streams of requests behind tests/data/dram: uint64 each, bit 0 = write, the other bits the byte address."""
+"""The streams of requests behind tests/data/dram: uint64 each, bit 0 = write, the rest the byte address."""
 
 from __future__ import annotations
 
@@ -37,10 +37,9 @@ def _stride8k(unit: int, n: int = 200_000, step: int = 8192):
 
 
 def _st3_aligned(unit: int, bursts: int = 1024, burst: int = 4096):
-    offset = (
-        np.arange(bursts, dtype=np.uint64)[:, None] * np.uint64(burst)
-        + np.arange(burst // unit, dtype=np.uint64)[None, :] * np.uint64(unit)
-    )
+    offset = np.arange(bursts, dtype=np.uint64)[:, None] * np.uint64(burst) + np.arange(
+        burst // unit, dtype=np.uint64
+    )[None, :] * np.uint64(unit)
     address = np.stack([offset + np.uint64(base) for base in (0, GIB // 4, GIB // 2)], axis=1)
     write = np.zeros(address.shape, dtype=bool)
     write[:, 2, :] = True
