@@ -205,15 +205,14 @@ def _energy(n: dict[str, Any]) -> str:
     energy = n["energy_pj"]
     if energy is None:
         return "energy: not known, the configuration has no currents"
-    total = sum(energy.values())
+    total = energy["total"]
     cells = [
         {"name": name.replace("_", " "), "energy": f"{value / 1e6:,.3f}", "share": f"{value / total:.1%}"}
-        for name, value in (*energy.items(), ("total", total))
+        for name, value in energy.items()
         if value
     ]
     table = text.columns(cells, {"name": "energy", "energy": "µJ", "share": "share"}, ("name",))
-    power = f"mean power {total / n['time_us'] / 1e3:,.1f} mW"
-    return f"{table}\n{power}; all devices, VDD alone: without VPP, I/O and termination"
+    return f"{table}\nmean power {n['mean_power_mw']:,.1f} mW; {n['energy_scope']}"
 
 
 def run_check(arguments: argparse.Namespace) -> None:

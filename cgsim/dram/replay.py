@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cgsim.dram.counters import COMMANDS_LOGGED, COUNTS, LATENCY_BINS
+from cgsim.dram.energy import Currents, dramsim_currents, energy_pj
 from cgsim.dram.streams import Stream
 from cgsim.errors import CgsimError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _MODULES = {"default": "controller", "ramulator2": "ramulator", "dramsim3": "dramsim"}
 _LATENCY_STEP = 4
+
+ENERGY_SCOPE = "all devices, core supply (VDD) alone: without VPP, I/O and termination"
 
 LOST = ("refresh", "activate", "bank_group", "turnaround", "rank", "queue", "no_request")
 """Causes of clocks in which a data bus carries nothing."""
@@ -51,7 +54,8 @@ class Replay(NamedTuple):
 
     cycles: until the last read has its data and the last write is done, as the policy's tool defines it.
     counts: by name, as in counters.COUNTS. latency: reads by latency, in bins of four clocks. log: the
-    commands, int64[commands, 9], sorted by clock; empty unless asked for.
+    commands, int64[commands, 9], sorted by clock; empty unless asked for. energy_pj: by what it is spent on;
+    None where the configuration has no currents.
     """
 
     memory: Memory
@@ -59,6 +63,7 @@ class Replay(NamedTuple):
     counts: dict[str, int]
     latency: np.ndarray
     log: np.ndarray
+    energy_pj: dict[str, float] | None
 
 
 def memory_of(config: AnyConfig) -> Memory:
@@ -93,6 +98,26 @@ def memory_of(config: AnyConfig) -> Memory:
         request_bytes=config.request_bytes,
         burst=burst,
         capacity_bytes=config.channels * ranks * rank_bytes,
+    )
+
+
+def currents_of(config: AnyConfig) -> Currents | None:
+    """The currents in a configuration; None where it has none (Ramulator's, some standards of ours)."""
+    from cgsim.dram import dramsim_ini, settings
+
+    if isinstance(config, dramsim_ini.Config):
+        power, timing = config.power, config.timing
+        return dramsim_currents(power, timing, config.devices, config.burst_cycles, config.tck_ns)
+    device = config.device if isinstance(config, settings.Config) else None
+    if device is None or device.currents is None:
+        return None
+    return Currents(
+        **dataclasses.asdict(device.currents),
+        tras=device.ras,
+        trp=device.rp,
+        trfc=device.rfc,
+        burst=device.burst,
+        tck_ns=device.tck_ps / 1000,
     )
 
 
@@ -132,6 +157,7 @@ def _run(
     for runs in stream.chunks(memory.capacity_bytes):
         offer(c, *runs)
     cycles = int(module.drain(c))
+    currents = currents_of(config)
     log = c.log[: min(room, int(c.counts[COMMANDS_LOGGED]))]
     return Replay(
         memory,
@@ -139,6 +165,7 @@ def _run(
         dict(zip(COUNTS, (int(value) for value in c.counts), strict=True)),
         np.array(c.latency),
         log[np.argsort(log[:, 0], kind="stable")],
+        energy_pj(currents, c.counts) if currents else None,
     )
 
 
@@ -187,7 +214,9 @@ def summary(found: Replay, config: str | os.PathLike[str], stream: Stream) -> di
         "read_latency_median_cycles": latency_at(found.latency, 0.5, n["latency_max"]),
         "read_latency_p99_cycles": latency_at(found.latency, 0.99, n["latency_max"]),
         "read_latency_max_cycles": n["latency_max"] if n["reads"] else None,
-        "energy_pj": None,
+        "energy_pj": found.energy_pj,
+        "mean_power_mw": found.energy_pj["total"] / nanoseconds if found.energy_pj and nanoseconds else None,
+        "energy_scope": ENERGY_SCOPE,
         "data_cycles": n["data_cycles"],
         "lost_cycles": lost if any(lost.values()) else None,
         **{name: n[name] for name in ("active_cycles", "idle_cycles", "self_refresh_cycles")},
