@@ -8,73 +8,53 @@ maintenance, else (if no maintenance waits) of the read or the write queue.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from cgsim.dram import ramulator_state as s
 from cgsim.dram.counters import ACT, RD
-from cgsim.dram.ramulator_choose import first_active, first_priority, first_queued, set_write_mode
+from cgsim.dram.ramulator_choose import first_active, first_maintenance, first_queued, set_write_mode
 from cgsim.dram.ramulator_lpddr5 import advance_lpddr5
-from cgsim.dram.ramulator_state import N_ACTIVE, N_BANKS_R, N_PRIORITY, NEVER, QUIET, TICKED, Ramulator
-from cgsim.dram.ramulator_ticks import (
-    due,
-    issue_active,
-    issue_priority,
-    issue_queued_column,
-    issue_queued_row,
-    reached,
-)
+from cgsim.dram.ramulator_state import N_MAINTENANCE, NEVER, ORDER, QUIET, TICKED
+from cgsim.dram.ramulator_ticks import due, issue_active, issue_maintenance, issue_queued, reached
 
 
 @njit(cache=True)
-def advance(channel: int, until: int, goal: int, tag: int, c: Ramulator) -> None:
+def advance(channel: int, until: int, goal: int, tag: int, m: np.ndarray) -> None:
     """Let a channel tick up to a clock, or until after the tick in which `goal` is reached."""
-    chan = c.channels[channel]
-    if chan[TICKED] >= until or reached(goal, tag, channel, c):
+    if m[channel + TICKED] >= until or reached(goal, tag, channel, m):
         return
-    if until < chan[QUIET] and until < chan[s.NEXT_REFRESH] and chan[s.N_CAPPED] == 0:
-        chan[TICKED] = until
+    if until < m[channel + QUIET] and until < m[channel + s.NEXT_REFRESH] and m[channel + s.N_CAPPED] == 0:
+        m[channel + TICKED] = until
         return
-    if c.standard == s.DDR4:
-        _advance_ddr4(channel, until, goal, tag, c)
-    elif c.standard == s.HBM2:
-        _advance_hbm2(channel, until, goal, tag, c)
+    if m[s.STANDARD] == s.DDR4:
+        _advance_ddr4(channel, until, goal, tag, m)
+    elif m[s.STANDARD] == s.HBM2:
+        _advance_hbm2(channel, until, goal, tag, m)
     else:
-        advance_lpddr5(channel, until, goal, tag, c)
+        advance_lpddr5(channel, until, goal, tag, m)
 
 
 @njit(cache=True)
-def _advance_ddr4(channel: int, until: int, goal: int, tag: int, c: Ramulator) -> None:
+def _advance_ddr4(channel: int, until: int, goal: int, tag: int, m: np.ndarray) -> None:
     """One command per clock."""
-    chan = c.channels[channel]
-    clock = chan[TICKED]
+    clock = m[channel + TICKED]
     quiet = 0
     while clock < until:
         now = clock + 1
-        event = due(now, channel, c)
-        active_at, place, command = first_active(now, chan[N_ACTIVE], c.active[channel], True, True, c)
-        other_at, slot, other = NEVER, -1, 0
-        maintenance = chan[N_PRIORITY] > 0
+        event = due(now, channel, m)
+        active_at, place, command = first_active(now, True, True, channel, m)
+        at, slot, other = NEVER, 0, ACT
+        maintenance = m[channel + N_MAINTENANCE] > 0
         if active_at > now:
             if maintenance:
-                other_at, other = first_priority(now, channel, c)
+                at, other = first_maintenance(now, channel, m)
             else:
-                kind = set_write_mode(channel, c)
-                column_at, column, other_at, slot, other = first_queued(
-                    kind,
-                    chan[N_BANKS_R + kind],
-                    now,
-                    True,
-                    c.row_hit_first,
-                    c.listed[channel, kind],
-                    c.banks,
-                    c.slots,
-                    c.ready,
-                )
-                if column_at < other_at or (
-                    column_at == other_at < NEVER and c.slots[column, s.ORDER] < c.slots[slot, s.ORDER]
-                ):
-                    other_at, slot, other = column_at, column, RD
-        now = min(active_at, other_at)
+                kind = set_write_mode(channel, m)
+                column_at, column, at, slot, other = first_queued(kind, now, True, channel, m)
+                if column_at < at or (column_at == at < NEVER and m[column + ORDER] < m[slot + ORDER]):
+                    at, slot, other = column_at, column, RD + kind
+        now = min(active_at, at)
         if now >= event or now > until:
             if event == NEVER and until == NEVER:
                 raise ValueError("nothing can be issued any more: Ramulator 2.1 would wait forever")
@@ -84,46 +64,33 @@ def _advance_ddr4(channel: int, until: int, goal: int, tag: int, c: Ramulator) -
         clock = now
         quiet = 0
         if active_at == now:
-            issue_active(command, place, True, now, channel, c)
+            issue_active(command, place, True, now, channel, m)
         elif maintenance:
-            issue_priority(other, now, channel, c)
-        elif other == RD:
-            issue_queued_column(slot, True, now, channel, c)
+            issue_maintenance(other, now, channel, m)
         else:
-            issue_queued_row(other, slot, now, channel, c)
-        if reached(goal, tag, channel, c):
+            issue_queued(other, slot, True, now, channel, m)
+        if reached(goal, tag, channel, m):
             break
-    chan[TICKED] = clock
-    chan[QUIET] = quiet
+    m[channel + TICKED] = clock
+    m[channel + QUIET] = quiet
 
 
 @njit(cache=True)
-def _advance_hbm2(channel: int, until: int, goal: int, tag: int, c: Ramulator) -> None:
+def _advance_hbm2(channel: int, until: int, goal: int, tag: int, m: np.ndarray) -> None:
     """One column command and then one row command per clock."""
-    chan = c.channels[channel]
-    clock = chan[TICKED]
+    clock = m[channel + TICKED]
     quiet = 0
     while clock < until:
         now = clock + 1
-        event = due(now, channel, c)
-        active_at, place, command = first_active(now, chan[N_ACTIVE], c.active[channel], False, False, c)
-        maintenance = chan[N_PRIORITY] > 0
-        column_at, column, row_at, slot, row = NEVER, -1, NEVER, -1, ACT
+        event = due(now, channel, m)
+        active_at, place, command = first_active(now, False, False, channel, m)
+        maintenance = m[channel + N_MAINTENANCE] > 0
+        kind, column_at, column, row_at, slot, row = 0, NEVER, 0, NEVER, 0, ACT
         if maintenance:
-            row_at, row = first_priority(now, channel, c)
+            row_at, row = first_maintenance(now, channel, m)
         elif active_at > now:
-            kind = set_write_mode(channel, c)
-            column_at, column, row_at, slot, row = first_queued(
-                kind,
-                chan[N_BANKS_R + kind],
-                now,
-                True,
-                c.row_hit_first,
-                c.listed[channel, kind],
-                c.banks,
-                c.slots,
-                c.ready,
-            )
+            kind = set_write_mode(channel, m)
+            column_at, column, row_at, slot, row = first_queued(kind, now, True, channel, m)
         now = min(active_at, min(column_at, row_at))
         if now >= event or now > until:
             if event == NEVER and until == NEVER:
@@ -135,30 +102,20 @@ def _advance_hbm2(channel: int, until: int, goal: int, tag: int, c: Ramulator) -
         quiet = 0
         if active_at == now or column_at == now:
             if active_at == now:
-                issue_active(command, place, True, now, channel, c)
+                issue_active(command, place, True, now, channel, m)
             else:
-                issue_queued_column(column, True, now, channel, c)
+                issue_queued(RD + kind, column, True, now, channel, m)
             if maintenance:
-                row_at, row = first_priority(now, channel, c)
+                row_at, row = first_maintenance(now, channel, m)
             else:
-                kind = set_write_mode(channel, c)
-                _, _, row_at, slot, row = first_queued(
-                    kind,
-                    chan[N_BANKS_R + kind],
-                    now,
-                    True,
-                    c.row_hit_first,
-                    c.listed[channel, kind],
-                    c.banks,
-                    c.slots,
-                    c.ready,
-                )
+                kind = set_write_mode(channel, m)
+                _, _, row_at, slot, row = first_queued(kind, now, True, channel, m)
         if row_at == now:
             if maintenance:
-                issue_priority(row, now, channel, c)
+                issue_maintenance(row, now, channel, m)
             else:
-                issue_queued_row(row, slot, now, channel, c)
-        if reached(goal, tag, channel, c):
+                issue_queued(row, slot, True, now, channel, m)
+        if reached(goal, tag, channel, m):
             break
-    chan[TICKED] = clock
-    chan[QUIET] = quiet
+    m[channel + TICKED] = clock
+    m[channel + QUIET] = quiet

@@ -12,148 +12,129 @@ from cgsim.dram.ramulator_state import (
     ACTIVE,
     ARRIVE,
     BANK,
+    BANK_FIELDS,
     GROUP,
     HEAD_R,
     HIT_R,
     MISS_R,
     NEVER,
-    NODE,
     OPEN,
     ORDER,
     RANK,
     ROW,
     WRITE,
-    Ramulator,
 )
 
 
 @njit(cache=True)
 def first_queued(
-    kind: int,
-    count: int,
-    now: int,
-    activate: bool,
-    row_hit_first: bool,
-    listed: np.ndarray,
-    banks: np.ndarray,
-    slots: np.ndarray,
-    ready: np.ndarray,
+    kind: int, now: int, activate: bool, channel: int, m: np.ndarray
 ) -> tuple[int, int, int, int, int]:
     """Return (clock, slot) of the column command and (clock, slot, command) of the row command to come first.
 
-    Of the queue of a kind, `count` banks `listed`; clocks are not before `now`. Among those that may issue
-    at the same clock the oldest is first. `activate`: whether a bank may be opened.
+    Of the queue of a kind; clocks are not before `now`. Among those that may issue at the same clock the
+    oldest is first. `activate`: whether a bank may be opened.
     """
     column_at = row_at = NEVER
-    column = row = -1
+    column = row = 0
     command = ACT
     column_order = row_order = NEVER
-    access = RD + kind
-    for place in range(count):
-        bank = listed[place]
-        node, group, rank = banks[bank, NODE], banks[bank, GROUP], banks[bank, RANK]
-        open_row = banks[bank, OPEN]
+    access, row_hit_first = RD + kind, m[s.ROW_HIT_FIRST]
+    listed = m[channel + s.LISTED_R + kind]
+    for place in range(listed, listed + m[channel + s.N_BANKS_R + kind]):
+        bank = m[place]
+        group, rank, open_row = m[bank + GROUP], m[bank + RANK], m[bank + OPEN]
         if open_row >= 0:
-            hit, miss = banks[bank, HIT_R + kind], banks[bank, MISS_R + kind]
-            if hit >= 0:
-                clock = max(now, max(ready[access, node], max(ready[access, group], ready[access, rank])))
-                if clock <= column_at:
-                    order = slots[hit, ORDER]
-                    if clock < column_at or order < column_order:
-                        column_at, column, column_order = clock, hit, order
-            if miss < 0 or banks[bank, ACTIVE] > 0:
+            hit, miss = m[bank + HIT_R + kind], m[bank + MISS_R + kind]
+            if hit != 0:
+                clock = max(now, max(m[bank + access], max(m[group + access], m[rank + access])))
+                if clock <= column_at and (clock < column_at or m[hit + ORDER] < column_order):
+                    column_at, column, column_order = clock, hit, m[hit + ORDER]
+            if miss == 0 or m[bank + ACTIVE] > 0:
                 continue
-            if row_hit_first and hit >= 0 and slots[hit, ARRIVE] <= slots[miss, ARRIVE]:
+            if row_hit_first != 0 and hit != 0 and m[hit + ARRIVE] <= m[miss + ARRIVE]:
                 continue
-            clock = max(now, max(ready[PRE, node], max(ready[PRE, group], ready[PRE, rank])))
-            if clock <= row_at:
-                order = slots[miss, ORDER]
-                if clock < row_at or order < row_order:
-                    row_at, row, row_order, command = clock, miss, order, PRE
+            clock = max(now, max(m[bank + PRE], max(m[group + PRE], m[rank + PRE])))
+            if clock <= row_at and (clock < row_at or m[miss + ORDER] < row_order):
+                row_at, row, row_order, command = clock, miss, m[miss + ORDER], PRE
         elif open_row == s.CLOSED and activate:
-            clock = max(now, max(ready[ACT, node], max(ready[ACT, group], ready[ACT, rank])))
+            clock = max(now, max(m[bank + ACT], max(m[group + ACT], m[rank + ACT])))
             if clock <= row_at:
-                head = banks[bank, HEAD_R + kind]
-                order = slots[head, ORDER]
-                if clock < row_at or order < row_order:
-                    row_at, row, row_order, command = clock, head, order, ACT
+                head = m[bank + HEAD_R + kind]
+                if clock < row_at or m[head + ORDER] < row_order:
+                    row_at, row, row_order, command = clock, head, m[head + ORDER], ACT
     return column_at, column, row_at, row, command
 
 
 @njit(cache=True)
-def first_active(
-    now: int, count: int, active: np.ndarray, rows: bool, activate: bool, c: Ramulator
-) -> tuple[int, int, int]:
-    """Return (clock, place in `active`, command) of the request with an opened bank to come first.
+def first_active(now: int, rows: bool, activate: bool, channel: int, m: np.ndarray) -> tuple[int, int, int]:
+    """Return (clock, place, command) of the request with an opened bank to come first; place 0: none.
 
     `rows`, `activate`: whether commands other than column commands may issue, whether activates may.
     """
-    best_at, best, best_command = NEVER, -1, RD
-    for place in range(count):
-        slot = active[place]
-        bank = c.slots[slot, BANK]
-        open_row = c.banks[bank, OPEN]
-        command = RD + c.slots[slot, WRITE]
-        if open_row != c.slots[slot, ROW]:  # closed by the auto-precharge of another
+    best_at, best, best_command = NEVER, 0, RD
+    first = m[channel + s.ACTIVES]
+    for place in range(first, first + m[channel + s.N_ACTIVE]):
+        slot = m[place]
+        bank = m[slot + BANK]
+        open_row = m[bank + OPEN]
+        command = RD + m[slot + WRITE]
+        if open_row != m[slot + ROW]:  # closed by the auto-precharge of another
             command = ACT if open_row < 0 else PRE
             if not rows or open_row == s.ACTIVATING or (command == ACT and not activate):
                 continue
-            if command == PRE and c.row_hit_first and _active_hit(bank, slot, count, active, c):
+            if command == PRE and m[s.ROW_HIT_FIRST] != 0 and _active_hit(slot, channel, m):
                 continue
-        clock = max(now, earliest(command, bank, c.ready, c.banks))
-        if clock < best_at or (
-            clock == best_at and c.slots[slot, ARRIVE] < c.slots[active[best], ARRIVE]
-        ):
+        clock = max(now, earliest(command, bank, m))
+        if clock < best_at or (clock == best_at and m[slot + ARRIVE] < m[m[best] + ARRIVE]):
             best_at, best, best_command = clock, place, command
     return best_at, best, best_command
 
 
 @njit(cache=True)
-def _active_hit(bank: int, slot: int, count: int, active: np.ndarray, c: Ramulator) -> bool:
-    for place in range(count):
-        other = active[place]
-        if c.slots[other, BANK] == bank and c.slots[other, ROW] == c.banks[bank, OPEN]:
-            if c.slots[other, ARRIVE] <= c.slots[slot, ARRIVE]:
-                return True
+def _active_hit(slot: int, channel: int, m: np.ndarray) -> bool:
+    """Whether a request as old, whose bank was opened for it too, hits the row of this one's bank."""
+    bank, first = m[slot + BANK], m[channel + s.ACTIVES]
+    for place in range(first, first + m[channel + s.N_ACTIVE]):
+        other = m[place]
+        hit = m[other + BANK] == bank and m[other + ROW] == m[bank + OPEN]
+        if hit and m[other + ARRIVE] <= m[slot + ARRIVE]:
+            return True
     return False
 
 
 @njit(cache=True)
-def first_priority(now: int, channel: int, c: Ramulator) -> tuple[int, int]:
-    """Return (clock, command) of the maintenance command at the head of its queue; NEVER while it must wait."""
-    chan = c.channels[channel]
-    final, target = c.priority[channel, chan[s.FIRST_PRIORITY]]
-    banks = c.groups * c.per_group
+def first_maintenance(now: int, channel: int, m: np.ndarray) -> tuple[int, int]:
+    """Return (clock, command) of the maintenance at the head of its queue; NEVER while it must wait."""
+    at = m[channel + s.MAINTENANCE] + 2 * m[channel + s.FIRST_MAINTENANCE]
+    final, target = m[at], m[at + 1]
     if final != REF:
-        command = PRE if c.banks[target, OPEN] != s.CLOSED else final
-        if command == PRE and c.banks[target, ACTIVE] > 0:
+        command = PRE if m[target + OPEN] != s.CLOSED else final
+        if m[target + OPEN] == s.ACTIVATING or (command == PRE and m[target + ACTIVE] > 0):
             return NEVER, command
-        if c.banks[target, OPEN] == s.ACTIVATING:
-            return NEVER, command
-        return max(now, earliest(command, target, c.ready, c.banks)), command
+        return max(now, earliest(command, target, m)), command
     command = REF
-    for bank in range(target * banks, (target + 1) * banks):
-        if c.banks[bank, OPEN] != s.CLOSED:
+    first = m[target + s.FIRST_OF_RANK]
+    end = first + m[s.GROUPS] * m[s.PER_GROUP] * BANK_FIELDS
+    for bank in range(first, end, BANK_FIELDS):
+        if m[bank + OPEN] != s.CLOSED:
             command = PREA
-        if c.banks[bank, OPEN] == s.ACTIVATING:
+        if m[bank + OPEN] == s.ACTIVATING:
             return NEVER, command
     if command == PREA:
-        for bank in range(target * banks, (target + 1) * banks):
-            if c.banks[bank, ACTIVE] > 0:
+        for bank in range(first, end, BANK_FIELDS):
+            if m[bank + ACTIVE] > 0:
                 return NEVER, command
-    return max(now, earliest_of_rank(command, target, c)), command
+    return max(now, earliest_of_rank(command, target, m)), command
 
 
 @njit(cache=True)
-def set_write_mode(channel: int, c: Ramulator) -> int:
+def set_write_mode(channel: int, m: np.ndarray) -> int:
     """Enter or leave write mode; return 1 in it, else 0."""
-    chan = c.channels[channel]
-    reads, writes = chan[s.N_READS], chan[s.N_WRITES]
-    if chan[s.WRITE_MODE] == 0:
-        if writes > c.enter_writes or reads == 0:
-            chan[s.WRITE_MODE] = 1
-    elif writes < c.leave_writes and reads > 0:
-        chan[s.WRITE_MODE] = 0
-    return chan[s.WRITE_MODE]
-
-
+    reads, writes = m[channel + s.N_READS], m[channel + s.N_WRITES]
+    if m[channel + s.WRITE_MODE] == 0:
+        if writes > m[s.ENTER_WRITES] or reads == 0:
+            m[channel + s.WRITE_MODE] = 1
+    elif writes < m[s.LEAVE_WRITES] and reads > 0:
+        m[channel + s.WRITE_MODE] = 0
+    return m[channel + s.WRITE_MODE]

@@ -1,4 +1,4 @@
-"""What a command does in `policy: ramulator2`: constraints, banks, queues, counters, log."""
+"""What a command does in `policy: ramulator2`: constraints, banks, counters, log."""
 
 from __future__ import annotations
 
@@ -7,321 +7,227 @@ from numba import njit
 
 from cgsim.dram import counters as n
 from cgsim.dram import ramulator_state as s
-from cgsim.dram.counters import ACT, LATENCY_BINS, PRE, PREA, RD, RDA, REF, REFB, WR, WRA
-from cgsim.dram.ramulator_state import (
-    ACT2,
-    ARRIVE,
-    BANK,
-    BEFORE,
-    CAS_RD,
-    CLOSED,
-    COUNTED,
-    GROUP,
-    HEAD_R,
-    HIT_R,
-    MISS_R,
-    NEXT,
-    NODE,
-    OPEN,
-    RANK,
-    ROW,
-    TAG,
-    TAIL_R,
-    WRITE,
-    Ramulator,
-)
+from cgsim.dram.counters import ACT, LATENCY_BINS, PRE, RD, RDA, REF, REFB
+from cgsim.dram.ramulator_queues import find_row
+from cgsim.dram.ramulator_state import ACCESSES, BANK, BANK_FIELDS, GROUP, OPEN, RANK, RULE_KINDS, TAG, WRITE
 
 
 @njit(cache=True)
-def earliest(command: int, bank: int, ready: np.ndarray, banks: np.ndarray) -> int:
+def earliest(command: int, bank: int, m: np.ndarray) -> int:
     """Clock from which the constraints allow a command to a bank."""
-    return max(
-        ready[command, banks[bank, NODE]],
-        max(ready[command, banks[bank, GROUP]], ready[command, banks[bank, RANK]]),
-    )
+    return max(m[bank + command], max(m[m[bank + GROUP] + command], m[m[bank + RANK] + command]))
 
 
 @njit(cache=True)
-def earliest_of_rank(command: int, rank: int, c: Ramulator) -> int:
-    """Clock from which the constraints allow a command to a rank (counted over all channels)."""
-    banks = c.groups * c.per_group
+def earliest_of_rank(command: int, rank: int, m: np.ndarray) -> int:
+    """Clock from which the constraints allow a command to all banks of a rank."""
+    first = m[rank + s.FIRST_OF_RANK]
     clock = 0
-    for bank in range(rank * banks, (rank + 1) * banks):
-        clock = max(clock, earliest(command, bank, c.ready, c.banks))
+    for bank in range(first, first + m[s.GROUPS] * m[s.PER_GROUP] * BANK_FIELDS, BANK_FIELDS):
+        clock = max(clock, earliest(command, bank, m))
     return clock
 
 
 @njit(cache=True)
-def _forbid(first: int, end: int, node: int, clock: int, rules: np.ndarray, ready: np.ndarray) -> None:
-    for rule in range(first, end):
-        until = clock + rules[rule, 1]
-        if ready[rules[rule, 0], node] < until:
-            ready[rules[rule, 0], node] = until
+def _forbid(bound: int, node: int, clock: int, m: np.ndarray) -> None:
+    """Apply the rules between two bounds to a rank, bank group or bank."""
+    for rule in range(m[bound], m[bound + 1], 2):
+        until = clock + m[rule + 1]
+        if m[node + m[rule]] < until:
+            m[node + m[rule]] = until
 
 
 @njit(cache=True)
-def constrain(command: int, bank: int, clock: int, channel: int, c: Ramulator) -> None:
+def _forbid_others(bound: int, rank: int, clock: int, channel: int, m: np.ndarray) -> None:
+    if m[bound] == m[bound + 1]:
+        return
+    first = m[channel + s.FIRST_RANK]
+    for other in range(first, first + m[s.RANKS] * s.RANK_FIELDS, s.RANK_FIELDS):
+        if other != rank:
+            _forbid(bound, other, clock, m)
+
+
+@njit(cache=True)
+def constrain(command: int, bank: int, clock: int, channel: int, m: np.ndarray) -> None:
     """Note what a command to a bank, issued now, forbids."""
-    at, rules, ready, banks = c.rules_at, c.rules, c.ready, c.banks
-    rank = banks[bank, RANK]
-    _forbid(at[command, 0], at[command, 1], rank, clock, rules, ready)
-    _forbid(at[command, 2], at[command, 3], banks[bank, GROUP], clock, rules, ready)
-    _forbid(at[command, 3], at[command, 4], banks[bank, NODE], clock, rules, ready)
-    if at[command, 1] < at[command, 2]:
-        nodes = ready.shape[1] // len(c.channels)
-        for other in range(channel * nodes, channel * nodes + c.ranks):
-            if other != rank:
-                _forbid(at[command, 1], at[command, 2], other, clock, rules, ready)
-    for window in range(len(c.windows)):
-        if c.windows[window, 1] == command:
-            _window(window, bank, clock, channel, c)
+    bounds = m[s.AT_RULES] + command * (RULE_KINDS + 1)
+    _forbid(bounds + s.OWN_RANK, m[bank + RANK], clock, m)
+    _forbid(bounds + s.OWN_GROUP, m[bank + GROUP], clock, m)
+    _forbid(bounds + s.OWN_BANK, bank, clock, m)
+    _forbid_others(bounds + s.OTHER_RANKS, m[bank + RANK], clock, channel, m)
+    window = m[s.AT_WINDOWS]
+    for _ in range(m[s.WINDOWS]):
+        if m[window + s.BEFORE_IT] == command:
+            _window(window, bank, clock, channel, m)
+        window += s.WINDOW_FIELDS
 
 
 @njit(cache=True)
-def _window(window: int, bank: int, clock: int, channel: int, c: Ramulator) -> None:
+def _window(window: int, bank: int, clock: int, channel: int, m: np.ndarray) -> None:
     """Forbid until the window-th last command is long enough ago."""
-    level, after, clocks = c.windows[window, 0], c.windows[window, 2], c.windows[window, 3]
-    length = c.windows[window, 4]
-    nodes = c.ready.shape[1] // len(c.channels)
-    node = c.banks[bank, (RANK, RANK, GROUP, NODE)[level]]
-    place = channel * (nodes + 1) + (nodes if level == 0 else node - channel * nodes)
-    ring = c.rings[window, place]
-    count = ring[0]
-    ring[1 + count % length] = clock
-    ring[0] = count + 1
-    if count + 1 >= length:
-        until = ring[1 + (count + 1) % length] + clocks
-        first, end = (channel * nodes, channel * nodes + c.ranks) if level == 0 else (node, node + 1)
-        for other in range(first, end):
-            c.ready[after, other] = max(c.ready[after, other], until)
+    level, length = m[window + s.LEVEL], m[window + s.LENGTH]
+    node = bank if level == 3 else m[bank + GROUP] if level == 2 else m[bank + RANK]
+    place = 0 if level == 0 else m[node + s.PLACE]
+    ring = m[window + s.RINGS] + m[channel + s.LOG_CHANNEL] * m[window + s.RING_SIZE] + place * (length + 1)
+    count = m[ring]
+    m[ring + 1 + count % length] = clock
+    m[ring] = count + 1
+    if count + 1 < length:
+        return
+    until = m[ring + 1 + (count + 1) % length] + m[window + s.CLOCKS]
+    after = m[window + s.AFTER_IT]
+    if level > 0:
+        m[node + after] = max(m[node + after], until)
+        return
+    first = m[channel + s.FIRST_RANK]
+    for rank in range(first, first + m[s.RANKS] * s.RANK_FIELDS, s.RANK_FIELDS):
+        m[rank + after] = max(m[rank + after], until)
 
 
 @njit(cache=True)
-def constrain_rank(command: int, rank: int, clock: int, channel: int, c: Ramulator) -> None:
+def _constrain_rank(command: int, rank: int, clock: int, channel: int, m: np.ndarray) -> None:
     """Note what a command to all banks of a rank, issued now, forbids."""
-    at, rules, ready, banks = c.rules_at, c.rules, c.ready, c.banks
-    count = c.groups * c.per_group
-    first = rank * count
-    node = banks[first, RANK]
-    _forbid(at[command, 0], at[command, 1], node, clock, rules, ready)
-    for bank in range(first, first + count):
-        if bank % c.per_group == 0:
-            _forbid(at[command, 2], at[command, 3], banks[bank, GROUP], clock, rules, ready)
-        _forbid(at[command, 3], at[command, 4], banks[bank, NODE], clock, rules, ready)
-    nodes = ready.shape[1] // len(c.channels)
-    for other in range(channel * nodes, channel * nodes + c.ranks):
-        if other != node:
-            _forbid(at[command, 1], at[command, 2], other, clock, rules, ready)
+    bounds = m[s.AT_RULES] + command * (RULE_KINDS + 1)
+    _forbid(bounds + s.OWN_RANK, rank, clock, m)
+    first = m[rank + s.FIRST_OF_RANK]
+    for bank in range(first, first + m[s.GROUPS] * m[s.PER_GROUP] * BANK_FIELDS, BANK_FIELDS):
+        _forbid(bounds + s.OWN_GROUP, m[bank + GROUP], clock, m)
+        _forbid(bounds + s.OWN_BANK, bank, clock, m)
+    _forbid_others(bounds + s.OTHER_RANKS, rank, clock, channel, m)
 
 
 @njit(cache=True)
-def log_command(clock: int, command: int, channel: int, rank: int, bank: int, slot: int, c: Ramulator) -> None:
-    """Write a command into the log if there is room; bank, slot: -1 if it has none."""
-    entry = c.counts[n.COMMANDS_LOGGED]
-    c.counts[n.COMMANDS_LOGGED] = entry + 1
-    if entry >= len(c.log):
+def log_command(
+    clock: int, command: int, channel: int, rank: int, bank: int, slot: int, m: np.ndarray
+) -> None:
+    """Write a command into the log if there is room; bank, slot: 0 if it has none."""
+    entry = m[m[s.AT_COUNTS] + n.COMMANDS_LOGGED]
+    m[m[s.AT_COUNTS] + n.COMMANDS_LOGGED] = entry + 1
+    if entry >= m[s.LOG_SIZE]:
         return
-    row = c.log[entry]
-    row[:] = -1
-    row[0], row[1], row[2] = clock, command, channel
-    row[3] = rank % c.ranks
-    if bank >= 0:
-        row[4] = bank // c.per_group % c.groups
-        row[5] = bank % c.per_group
-    if slot >= 0:
-        row[6], row[7], row[8] = c.slots[slot, ROW], c.slots[slot, s.COLUMN], c.slots[slot, WRITE]
+    at = m[s.AT_LOG] + entry * s.LOG_FIELDS
+    m[at], m[at + 1] = clock, command
+    m[at + 2], m[at + 3] = m[channel + s.LOG_CHANNEL], m[rank + s.LOG_RANK]
+    m[at + 4 : at + 9] = -1
+    if bank != 0:
+        m[at + 4], m[at + 5] = m[bank + s.LOG_GROUP], m[bank + s.LOG_BANK]
+    if slot != 0:
+        m[at + 6], m[at + 7], m[at + 8] = m[slot + s.ROW], m[slot + s.COLUMN], m[slot + WRITE]
 
 
 @njit(cache=True)
-def find_row(bank: int, kind: int, slots: np.ndarray, banks: np.ndarray) -> None:
-    """Find the oldest request of a kind that hits the open row of a bank, and the oldest that does not."""
-    row = banks[bank, OPEN]
-    hit = miss = -1
-    slot = banks[bank, HEAD_R + kind]
-    while slot >= 0 and (hit < 0 or miss < 0):
-        if slots[slot, ROW] == row:
-            if hit < 0:
-                hit = slot
-        elif miss < 0:
-            miss = slot
-        slot = slots[slot, NEXT]
-    banks[bank, HIT_R + kind] = hit
-    banks[bank, MISS_R + kind] = miss
-
-
-@njit(cache=True)
-def open_bank(bank: int, row: int, clock: int, c: Ramulator) -> None:
+def _open(bank: int, row: int, clock: int, m: np.ndarray) -> None:
     """A row is open from this clock on."""
-    rank = bank // (c.groups * c.per_group)
-    c.banks[bank, OPEN] = row
-    find_row(bank, 0, c.slots, c.banks)
-    find_row(bank, 1, c.slots, c.banks)
-    if c.opened[rank, 0] == 0:
-        c.opened[rank, 1] = clock
-    c.opened[rank, 0] += 1
+    rank = m[bank + RANK]
+    m[bank + OPEN] = row
+    find_row(bank, 0, m)
+    find_row(bank, 1, m)
+    if m[rank + s.OPEN_BANKS] == 0:
+        m[rank + s.OPEN_SINCE] = clock
+    m[rank + s.OPEN_BANKS] += 1
 
 
 @njit(cache=True)
-def close_bank(bank: int, clock: int, channel: int, c: Ramulator) -> None:
+def _close(bank: int, clock: int, channel: int, m: np.ndarray) -> None:
     """No row is open from this clock on."""
-    if c.cap > 0:
-        if c.banks[bank, s.ACCESSES] >= c.cap and c.banks[bank, s.INJECTED] == 0:
-            c.channels[channel, s.N_CAPPED] -= 1
-        c.banks[bank, s.ACCESSES] = c.banks[bank, s.INJECTED] = 0
-    if c.banks[bank, OPEN] >= 0:
-        rank = bank // (c.groups * c.per_group)
-        c.opened[rank, 0] -= 1
-        if c.opened[rank, 0] == 0:
-            c.counts[n.ACTIVE_CYCLES] += clock - c.opened[rank, 1]
-    c.banks[bank, OPEN] = CLOSED
+    if m[s.CAP] > 0:
+        if m[bank + ACCESSES] >= m[s.CAP] and m[bank + s.INJECTED] == 0:
+            m[channel + s.N_CAPPED] -= 1
+        m[bank + ACCESSES] = m[bank + s.INJECTED] = 0
+    if m[bank + OPEN] >= 0:
+        rank = m[bank + RANK]
+        m[rank + s.OPEN_BANKS] -= 1
+        if m[rank + s.OPEN_BANKS] == 0:
+            m[m[s.AT_COUNTS] + n.ACTIVE_CYCLES] += clock - m[rank + s.OPEN_SINCE]
+    m[bank + OPEN] = s.CLOSED
 
 
 @njit(cache=True)
-def enqueue(slot: int, channel: int, c: Ramulator) -> None:
-    """Append a request to its queue: at the end of its bank's list."""
-    slots, banks = c.slots, c.banks
-    bank, kind, row = slots[slot, BANK], slots[slot, WRITE], banks[slots[slot, BANK], OPEN]
-    tail = banks[bank, TAIL_R + kind]
-    slots[slot, NEXT], slots[slot, BEFORE] = -1, tail
-    banks[bank, TAIL_R + kind] = slot
-    if tail >= 0:
-        slots[tail, NEXT] = slot
-    else:
-        banks[bank, HEAD_R + kind] = slot
-        count = c.channels[channel, s.N_BANKS_R + kind]
-        c.listed[channel, kind, count] = bank
-        banks[bank, s.PLACE_R + kind] = count
-        c.channels[channel, s.N_BANKS_R + kind] = count + 1
-        banks[bank, HIT_R + kind] = banks[bank, MISS_R + kind] = -1
-    if row >= 0:
-        first = (HIT_R if slots[slot, ROW] == row else MISS_R) + kind
-        if banks[bank, first] < 0:
-            banks[bank, first] = slot
-    c.channels[channel, s.N_READS + kind] += 1
-
-
-@njit(cache=True)
-def dequeue(slot: int, channel: int, c: Ramulator) -> None:
-    """Take a request out of its queue."""
-    slots, banks = c.slots, c.banks
-    bank, kind = slots[slot, BANK], slots[slot, WRITE]
-    after, before = slots[slot, NEXT], slots[slot, BEFORE]
-    if before >= 0:
-        slots[before, NEXT] = after
-    else:
-        banks[bank, HEAD_R + kind] = after
-    if after >= 0:
-        slots[after, BEFORE] = before
-    else:
-        banks[bank, TAIL_R + kind] = before
-    c.channels[channel, s.N_READS + kind] -= 1
-    if before < 0 and after < 0:
-        count = c.channels[channel, s.N_BANKS_R + kind] - 1
-        c.channels[channel, s.N_BANKS_R + kind] = count
-        place, last = banks[bank, s.PLACE_R + kind], c.listed[channel, kind, count]
-        c.listed[channel, kind, place] = last
-        banks[last, s.PLACE_R + kind] = place
-        banks[bank, HIT_R + kind] = banks[bank, MISS_R + kind] = -1
-        return
-    row = banks[bank, OPEN]
-    if banks[bank, HIT_R + kind] == slot:
-        while after >= 0 and slots[after, ROW] != row:
-            after = slots[after, NEXT]
-        banks[bank, HIT_R + kind] = after
-    elif banks[bank, MISS_R + kind] == slot:
-        while after >= 0 and slots[after, ROW] == row:
-            after = slots[after, NEXT]
-        banks[bank, MISS_R + kind] = after
-
-
-@njit(cache=True)
-def count_row(slot: int, row_hits: int, c: Ramulator) -> None:
+def _count_row(slot: int, met: int, m: np.ndarray) -> None:
     """Count what a request met when its first command issues: n.ROW_HITS, ROW_MISSES or ROW_CONFLICTS."""
-    if c.slots[slot, COUNTED] == 0:
-        c.slots[slot, COUNTED] = 1
-        c.counts[row_hits] += 1
-        if row_hits == n.ROW_HITS:
-            c.counts[n.READ_ROW_HITS + c.slots[slot, WRITE]] += 1
+    if m[slot + s.COUNTED] == 0:
+        m[slot + s.COUNTED] = 1
+        m[m[s.AT_COUNTS] + met] += 1
+        if met == n.ROW_HITS:
+            m[m[s.AT_COUNTS] + n.READ_ROW_HITS + m[slot + WRITE]] += 1
 
 
 @njit(cache=True)
-def issue_column(slot: int, upgrade: bool, clock: int, channel: int, c: Ramulator) -> None:
+def issue_column(slot: int, upgrade: bool, clock: int, channel: int, m: np.ndarray) -> None:
     """Issue the read or write of a request; `upgrade`: with auto-precharge if its row has had its cap."""
-    slots, banks, counts = c.slots, c.banks, c.counts
-    bank, write = slots[slot, BANK], slots[slot, WRITE]
+    bank, write = m[slot + BANK], m[slot + WRITE]
     command = RD + write
-    if c.cap > 0:
-        accesses = banks[bank, s.ACCESSES]
-        if upgrade and accesses >= c.cap and earliest(RDA + write, bank, c.ready, banks) <= clock:
+    if m[s.CAP] > 0:
+        accesses = m[bank + ACCESSES]
+        if upgrade and accesses >= m[s.CAP] and earliest(RDA + write, bank, m) <= clock:
             command = RDA + write
         else:
-            banks[bank, s.ACCESSES] = accesses + 1
-            if accesses + 1 == c.cap and banks[bank, s.INJECTED] == 0:
-                c.channels[channel, s.N_CAPPED] += 1
-    count_row(slot, n.ROW_HITS, c)
-    constrain(command, bank, clock, channel, c)
-    log_command(clock, command, channel, bank // (c.groups * c.per_group), bank, slot, c)
-    counts[n.READ_COMMANDS + write] += 1
-    counts[n.DATA_CYCLES] += c.burst
+            m[bank + ACCESSES] = accesses + 1
+            if accesses + 1 == m[s.CAP] and m[bank + s.INJECTED] == 0:
+                m[channel + s.N_CAPPED] += 1
+    _count_row(slot, n.ROW_HITS, m)
+    constrain(command, bank, clock, channel, m)
+    log_command(clock, command, channel, m[bank + RANK], bank, slot, m)
+    m[m[s.AT_COUNTS] + n.READ_COMMANDS + write] += 1
+    m[m[s.AT_COUNTS] + n.DATA_CYCLES] += m[s.BURST]
     if command >= RDA:
-        close_bank(bank, clock, channel, c)
+        _close(bank, clock, channel, m)
     if write == 0:
-        return_data(slots[slot, ARRIVE], slots[slot, TAG], clock + c.read_latency, channel, c)
-        if slots[slot, TAG] >= 0:
-            c.unissued[channel, slots[slot, TAG]] -= 1
+        return_data(m[slot + s.ARRIVE], m[slot + TAG], clock + m[s.READ_LATENCY], channel, m)
+        if m[slot + TAG] >= 0:
+            m[m[channel + s.UNISSUED] + m[slot + TAG]] -= 1
     else:
-        c.channels[channel, s.LAST_WRITE] = clock
+        m[channel + s.LAST_WRITE] = clock
 
 
 @njit(cache=True)
-def return_data(arrive: int, tag: int, clock: int, channel: int, c: Ramulator) -> None:
+def return_data(arrive: int, tag: int, clock: int, channel: int, m: np.ndarray) -> None:
     """Data of a read come at a clock."""
-    counts, latency = c.counts, clock - arrive
-    counts[n.LATENCY_SUM] += latency
-    counts[n.LATENCY_MAX] = max(counts[n.LATENCY_MAX], latency)
-    counts[n.LAST_RETURN] = max(counts[n.LAST_RETURN], clock)
-    c.latency[min(latency >> 2, LATENCY_BINS - 1)] += 1
+    counts, latency = m[s.AT_COUNTS], clock - arrive
+    m[counts + n.LATENCY_SUM] += latency
+    m[counts + n.LATENCY_MAX] = max(m[counts + n.LATENCY_MAX], latency)
+    m[counts + n.LAST_RETURN] = max(m[counts + n.LAST_RETURN], clock)
+    m[m[s.AT_LATENCY] + min(latency >> 2, LATENCY_BINS - 1)] += 1
     if tag >= 0:
-        c.returned[tag] = max(c.returned[tag], clock)
-    if c.limit > 0:
-        chan = c.channels[channel]
-        c.waiting[channel, (chan[s.FIRST_WAITING] + chan[s.N_WAITING]) % c.limit] = clock
-        chan[s.N_WAITING] += 1
+        m[m[s.AT_RETURNED] + tag] = max(m[m[s.AT_RETURNED] + tag], clock)
+    if m[s.LIMIT] > 0:
+        place = (m[channel + s.FIRST_WAITING] + m[channel + s.N_WAITING]) % m[s.LIMIT]
+        m[m[channel + s.WAITING] + place] = clock
+        m[channel + s.N_WAITING] += 1
 
 
 @njit(cache=True)
-def issue_row(command: int, slot: int, bank: int, clock: int, channel: int, c: Ramulator) -> None:
-    """Issue an activate or precharge to a bank, for a request or (slot -1) for none."""
-    if slot >= 0:
-        count_row(slot, n.ROW_MISSES if command == ACT else n.ROW_CONFLICTS, c)
-    constrain(command, bank, clock, channel, c)
-    log_command(clock, command, channel, bank // (c.groups * c.per_group), bank, slot, c)
+def issue_row(command: int, slot: int, bank: int, clock: int, channel: int, m: np.ndarray) -> None:
+    """Issue an activate, precharge or refresh to a bank, for a request or (slot 0) for none."""
+    counts = m[s.AT_COUNTS]
+    if slot != 0:
+        _count_row(slot, n.ROW_CONFLICTS if command == PRE else n.ROW_MISSES, m)
+    constrain(command, bank, clock, channel, m)
+    log_command(clock, command, channel, m[bank + RANK], bank, slot, m)
     if command == PRE:
-        c.counts[n.PRECHARGES] += 1
-        c.counts[n.ONDEMAND_PRECHARGES] += 1
-        close_bank(bank, clock, channel, c)
+        m[counts + n.PRECHARGES] += 1
+        m[counts + n.ONDEMAND_PRECHARGES] += 1
+        _close(bank, clock, channel, m)
     elif command == REFB:
-        c.counts[n.BANK_REFRESHES] += 1
+        m[counts + n.BANK_REFRESHES] += 1
     else:
         if command == ACT:
-            c.counts[n.ACTIVATES] += 1
-        if command == ACT2 or c.standard != s.LPDDR5:
-            open_bank(bank, c.slots[slot, ROW], clock, c)
+            m[counts + n.ACTIVATES] += 1
+        if command == s.ACT2 or m[s.STANDARD] != s.LPDDR5:
+            _open(bank, m[slot + s.ROW], clock, m)
         else:
-            c.banks[bank, OPEN] = s.ACTIVATING
+            m[bank + OPEN] = s.ACTIVATING
 
 
 @njit(cache=True)
-def issue_rank(command: int, rank: int, clock: int, channel: int, c: Ramulator) -> None:
-    """Issue a refresh or precharge of all banks of a rank (counted over all channels)."""
-    constrain_rank(command, rank, clock, channel, c)
-    log_command(clock, command, channel, rank, -1, -1, c)
+def issue_rank(command: int, rank: int, clock: int, channel: int, m: np.ndarray) -> None:
+    """Issue a refresh or precharge of all banks of a rank."""
+    _constrain_rank(command, rank, clock, channel, m)
+    log_command(clock, command, channel, rank, 0, 0, m)
     if command == REF:
-        c.counts[n.REFRESHES] += 1
+        m[m[s.AT_COUNTS] + n.REFRESHES] += 1
         return
-    c.counts[n.PRECHARGES] += 1
-    banks = c.groups * c.per_group
-    for bank in range(rank * banks, (rank + 1) * banks):
-        close_bank(bank, clock, channel, c)
-
-
+    m[m[s.AT_COUNTS] + n.PRECHARGES] += 1
+    first = m[rank + s.FIRST_OF_RANK]
+    for bank in range(first, first + m[s.GROUPS] * m[s.PER_GROUP] * BANK_FIELDS, BANK_FIELDS):
+        _close(bank, clock, channel, m)

@@ -2,168 +2,121 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from cgsim.dram import ramulator_state as s
 from cgsim.dram.counters import RD, RDA
-from cgsim.dram.ramulator_choose import first_active, first_priority, first_queued, set_write_mode
+from cgsim.dram.ramulator_choose import first_active, first_maintenance, first_queued, set_write_mode
 from cgsim.dram.ramulator_issue import constrain, earliest, issue_row, log_command
-from cgsim.dram.ramulator_state import (
-    ACT2,
-    BANK,
-    CAS_RD,
-    DEADLINE,
-    N_ACTIVE,
-    N_BANKS_R,
-    N_PRIORITY,
-    NEVER,
-    STARTED,
-    WCK_UNTIL,
-    WRITE,
-    Ramulator,
-)
-from cgsim.dram.ramulator_ticks import (
-    activate,
-    due,
-    issue_active,
-    issue_priority,
-    issue_queued_column,
-    issue_queued_row,
-    reached,
-)
+from cgsim.dram.ramulator_state import AFTER_CAS, BANK, DEADLINE, NEVER, ORDER, STARTED, WCK_UNTIL, WRITE
+from cgsim.dram.ramulator_ticks import activate, due, issue_active, issue_maintenance, issue_queued, reached
+
+_ACTIVE, _MAINTENANCE, _QUEUE = range(3)
 
 
 @njit(cache=True)
-def advance_lpddr5(channel: int, until: int, goal: int, tag: int, c: Ramulator) -> None:
+def advance_lpddr5(channel: int, until: int, goal: int, tag: int, m: np.ndarray) -> None:
     """One command per clock. A CAS reserves the next clocks for the column command that it is for."""
-    chan = c.channels[channel]
-    clock = chan[s.TICKED]
+    clock = m[channel + s.TICKED]
     while clock < until:
         now = clock + 1
-        event = due(now, channel, c)
-        if chan[s.AFTER_CAS] >= 0:
-            slot = chan[s.AFTER_CAS]
-            now = max(now, earliest(RD + c.slots[slot, WRITE], c.slots[slot, BANK], c.ready, c.banks))
-            if now >= event or now > until:
-                clock = min(event - 1, until)
-                continue
-            clock = now
-            chan[s.AFTER_CAS] = -1
-            _issue_column(slot, chan[s.CAS_FROM] == 1, False, now, channel, c)
+        event = due(now, channel, m)
+        at, source, command, which = NEVER, _ACTIVE, RD, 0
+        second_at = urgent_at = NEVER
+        after_cas = m[channel + AFTER_CAS]
+        if after_cas != 0:
+            at = max(now, earliest(RD + m[after_cas + WRITE], m[after_cas + BANK], m))
         else:
-            second_at = urgent_at = NEVER
-            if chan[STARTED] >= 0:
-                bank = c.slots[chan[STARTED], BANK]
-                second_at = max(now, earliest(ACT2, bank, c.ready, c.banks))
-                urgent_at = max(second_at, c.banks[bank, DEADLINE])
-            at, kind, command, which = _candidate(now, channel, c)
-            now = min(at, second_at)
-            if now >= event or now > until:
-                if event == NEVER and until == NEVER:
-                    raise ValueError("nothing can be issued any more: Ramulator 2.1 would wait forever")
-                clock = min(event - 1, until)
-                continue
-            clock = now
-            if urgent_at <= now or at > now:
-                _issue_second(now, channel, c)
-            elif not _start_wck(kind, command, which, now, channel, c):
-                _issue(kind, command, which, now, channel, c)
-        if reached(goal, tag, channel, c):
+            if m[channel + STARTED] != 0:
+                bank = m[m[channel + STARTED] + BANK]
+                second_at = max(now, earliest(s.ACT2, bank, m))
+                urgent_at = max(second_at, m[bank + DEADLINE])
+            at, source, command, which = _candidate(now, channel, m)
+        now = min(at, second_at)
+        if now >= event or now > until:
+            if event == NEVER and until == NEVER:
+                raise ValueError("nothing can be issued any more: Ramulator 2.1 would wait forever")
+            clock = min(event - 1, until)
+            continue
+        clock = now
+        if after_cas != 0:
+            m[channel + AFTER_CAS] = 0
+            _issue_column(after_cas, m[channel + s.CAS_FROM], False, now, channel, m)
+        elif urgent_at <= now or at > now:
+            _issue_second(now, channel, m)
+        elif source == _MAINTENANCE:
+            issue_maintenance(command, now, channel, m)
+        elif RD <= command < RDA:
+            slot = m[which] if source == _ACTIVE else which
+            if not _start_wck(slot, source, now, channel, m):
+                _issue_column(slot, source, True, now, channel, m)
+        elif source == _ACTIVE:
+            issue_active(command, which, True, now, channel, m)
+        else:
+            issue_queued(command, which, True, now, channel, m)
+        if reached(goal, tag, channel, m):
             break
-    chan[s.TICKED] = clock
-
-
-FROM_ACTIVE, FROM_PRIORITY, FROM_QUEUE = range(3)
+    m[channel + s.TICKED] = clock
 
 
 @njit(cache=True)
-def _candidate(now: int, channel: int, c: Ramulator) -> tuple[int, int, int, int]:
-    """Return (clock, where from, command, place or slot) of what comes first but for second activates."""
-    chan = c.channels[channel]
-    idle = chan[STARTED] < 0
-    at, place, command = first_active(now, chan[N_ACTIVE], c.active[channel], True, idle, c)
+def _candidate(now: int, channel: int, m: np.ndarray) -> tuple[int, int, int, int]:
+    """Return (clock, source, command, place or slot) of what comes first but for second activates."""
+    idle = m[channel + STARTED] == 0
+    at, place, command = first_active(now, True, idle, channel, m)
     if at == now:
-        return at, FROM_ACTIVE, command, place
-    if chan[N_PRIORITY] > 0:
-        other_at, other = first_priority(now, channel, c)
+        return at, _ACTIVE, command, place
+    if m[channel + s.N_MAINTENANCE] > 0:
+        other_at, other = first_maintenance(now, channel, m)
         if other_at < at:
-            return other_at, FROM_PRIORITY, other, -1
-        return at, FROM_ACTIVE, command, place
-    kind = set_write_mode(channel, c)
-    column_at, column, row_at, slot, row = first_queued(
-        kind,
-        chan[N_BANKS_R + kind],
-        now,
-        idle,
-        c.row_hit_first,
-        c.listed[channel, kind],
-        c.banks,
-        c.slots,
-        c.ready,
-    )
-    if column_at < row_at or (
-        column_at == row_at < NEVER and c.slots[column, s.ORDER] < c.slots[slot, s.ORDER]
-    ):
+            return other_at, _MAINTENANCE, other, 0
+        return at, _ACTIVE, command, place
+    kind = set_write_mode(channel, m)
+    column_at, column, row_at, slot, row = first_queued(kind, now, idle, channel, m)
+    if column_at < row_at or (column_at == row_at < NEVER and m[column + ORDER] < m[slot + ORDER]):
         row_at, slot, row = column_at, column, RD + kind
     if row_at < at:
-        return row_at, FROM_QUEUE, row, slot
-    return at, FROM_ACTIVE, command, place
+        return row_at, _QUEUE, row, slot
+    return at, _ACTIVE, command, place
 
 
 @njit(cache=True)
-def _issue_second(now: int, channel: int, c: Ramulator) -> None:
+def _issue_second(now: int, channel: int, m: np.ndarray) -> None:
     """Issue the second activate of the request that has had its first."""
-    slot = c.channels[channel, STARTED]
-    bank = c.slots[slot, BANK]
-    c.channels[channel, STARTED] = -1
-    issue_row(ACT2, slot, bank, now, channel, c)
-    activate(slot, bank, channel, c)
+    slot = m[channel + STARTED]
+    m[channel + STARTED] = 0
+    issue_row(s.ACT2, slot, m[slot + BANK], now, channel, m)
+    activate(slot, m[slot + BANK], channel, m)
 
 
 @njit(cache=True)
-def _start_wck(kind: int, command: int, which: int, now: int, channel: int, c: Ramulator) -> bool:
-    """If a column command needs WCK started: spend this clock on that, or on a second activate; return True."""
-    chan = c.channels[channel]
-    if command < RD or command >= RDA or kind == FROM_PRIORITY or c.wck_always_on or now < chan[WCK_UNTIL]:
+def _start_wck(slot: int, source: int, now: int, channel: int, m: np.ndarray) -> bool:
+    """If WCK is to be started first: spend this clock on that, or on a second activate; return True."""
+    if m[s.WCK_ALWAYS_ON] != 0 or now < m[channel + WCK_UNTIL]:
         return False
-    if chan[STARTED] >= 0 and c.banks[c.slots[chan[STARTED], BANK], DEADLINE] <= now + 1:
-        _issue_second(now, channel, c)
+    if m[channel + STARTED] != 0 and m[m[m[channel + STARTED] + BANK] + DEADLINE] <= now + 1:
+        _issue_second(now, channel, m)
         return True
-    slot = c.active[channel, which] if kind == FROM_ACTIVE else which
-    bank, cas = c.slots[slot, BANK], CAS_RD + c.slots[slot, WRITE]
-    if earliest(cas, bank, c.ready, c.banks) <= now:
-        constrain(cas, bank, now, channel, c)
-        log_command(now, cas, channel, bank // (c.groups * c.per_group), bank, slot, c)
-        chan[s.AFTER_CAS] = slot
-        chan[s.CAS_FROM] = int(kind == FROM_ACTIVE)
+    bank, cas = m[slot + BANK], s.CAS_RD + m[slot + WRITE]
+    if earliest(cas, bank, m) <= now:
+        constrain(cas, bank, now, channel, m)
+        log_command(now, cas, channel, m[bank + s.RANK], bank, slot, m)
+        m[channel + AFTER_CAS] = slot
+        m[channel + s.CAS_FROM] = source
     return True
 
 
 @njit(cache=True)
-def _issue(kind: int, command: int, which: int, now: int, channel: int, c: Ramulator) -> None:
-    if kind == FROM_PRIORITY:
-        issue_priority(command, now, channel, c)
-    elif RD <= command < RDA:
-        slot = c.active[channel, which] if kind == FROM_ACTIVE else which
-        _issue_column(slot, kind == FROM_ACTIVE, True, now, channel, c)
-    elif kind == FROM_ACTIVE:
-        issue_active(command, which, True, now, channel, c)
-    else:
-        issue_queued_row(command, which, now, channel, c)
-
-
-@njit(cache=True)
-def _issue_column(slot: int, active: bool, upgrade: bool, now: int, channel: int, c: Ramulator) -> None:
+def _issue_column(slot: int, source: int, upgrade: bool, now: int, channel: int, m: np.ndarray) -> None:
     """Issue a column command, which keeps WCK running; right after a CAS it is not upgraded."""
-    chan, write = c.channels[channel], c.slots[slot, WRITE]
-    until = now + (c.cwl if write else c.cl) + c.wck_after
-    chan[WCK_UNTIL] = max(chan[WCK_UNTIL], until)
-    if not active:
-        issue_queued_column(slot, upgrade, now, channel, c)
+    write = m[slot + WRITE]
+    until = now + (m[s.CWL] if write != 0 else m[s.CL]) + m[s.WCK_AFTER]
+    m[channel + WCK_UNTIL] = max(m[channel + WCK_UNTIL], until)
+    if source != _ACTIVE:
+        issue_queued(RD + write, slot, upgrade, now, channel, m)
         return
-    for place in range(chan[N_ACTIVE]):
-        if c.active[channel, place] == slot:
-            issue_active(RD + write, place, upgrade, now, channel, c)
-            return
-
-
+    place = m[channel + s.ACTIVES]
+    while m[place] != slot:
+        place += 1
+    issue_active(RD + write, place, upgrade, now, channel, m)

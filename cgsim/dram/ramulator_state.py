@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from cgsim.dram.counters import ACT, COUNTERS, LATENCY_BINS, PRE, PREA, RD, RDA, REF, REFB, TAGS, WR, WRA
 from cgsim.dram.ramulator_config import Config
@@ -33,178 +35,177 @@ NEVER = 1 << 62
 CLOSED, ACTIVATING = -1, -2
 """Values of OPEN that are no row."""
 
-# Fields of `banks`: those with _R exist twice, for the reads and, one further, for the writes.
-(OPEN, ACTIVE, RANK, GROUP, NODE, HEAD_R, HEAD_W, TAIL_R, TAIL_W, HIT_R, HIT_W, MISS_R, MISS_W) = range(13)
-(PLACE_R, PLACE_W, ACCESSES, INJECTED, DEADLINE, BANK_FIELDS) = range(13, 19)
-# Fields of `slots`: a request. NEXT and BEFORE link those of a bank and kind, oldest first.
+# One array `m` holds settings and state; a thing in it is known by the index of its first field, 0: none.
+# The settings, from index 0; those that begin with AT_ are indices.
+(STANDARD, CHANNELS, RANKS, GROUPS, PER_GROUP, BANKS, INJ, LIMIT, QUEUE_R, QUEUE_W) = range(10)
+(ENTER_WRITES, LEAVE_WRITES, ROW_HIT_FIRST, CAP, PER_BANK, REFRESH_INTERVAL, REFRESH_SPREAD) = range(10, 17)
+(READ_LATENCY, BURST, CL, CWL, ACTIVATE_WINDOW, WCK_ALWAYS_ON, WCK_AFTER, PRIORITY_SIZE) = range(17, 25)
+(LOG_SIZE, WINDOWS, AT_MAPPING, AT_RULES, AT_WINDOWS, AT_CHANNELS, AT_RANKS, AT_BANKS) = range(25, 33)
+(AT_RETURNED, AT_COUNTS, AT_LATENCY, AT_LOG, NOW, USED, SETTINGS) = range(33, 40)
+# A rank (or pseudo-channel), a bank group and a bank begin with the clocks from which each command may issue
+# there, and the place of their rings in the windows (the channel's is place 0).
+PLACE = KINDS
+(OPEN_BANKS, OPEN_SINCE, LOG_RANK, FIRST_OF_RANK, RANK_FIELDS) = range(KINDS + 1, KINDS + 6)
+GROUP_FIELDS = KINDS + 1
+# A bank. Fields with _R stand for the reads, the next ones for the writes.
+(RANK, GROUP, LOG_GROUP, LOG_BANK, OPEN, ACTIVE, HEAD_R, HEAD_W) = range(KINDS + 1, KINDS + 9)
+(TAIL_R, TAIL_W, HIT_R, HIT_W, MISS_R, MISS_W, PLACE_R, PLACE_W) = range(KINDS + 9, KINDS + 17)
+(ACCESSES, INJECTED, DEADLINE, BANK_FIELDS) = range(KINDS + 17, KINDS + 21)
+# A request. NEXT and BEFORE link those of a bank and kind, oldest first, and NEXT those that are unused.
 (ADDRESS, BANK, ROW, COLUMN, ARRIVE, ORDER, TAG, WRITE, COUNTED, NEXT, BEFORE, SLOT_FIELDS) = range(12)
-# Fields of `channels`. N_BANKS_R: banks with reads; QUIET: nothing can issue before this clock; STARTED: the
-# slot between its first and its second activate, AFTER_CAS: that between CAS and column command, or -1.
-(TICKED, QUIET, WRITE_MODE, N_READS, N_WRITES, N_BANKS_R, N_BANKS_W, N_ACTIVE, STARTED) = range(9)
-(N_PRIORITY, FIRST_PRIORITY, NEXT_REFRESH, NEXT_BANK, N_FREE, ORDERED, LAST_WRITE, WCK_UNTIL) = range(9, 17)
-(AFTER_CAS, CAS_FROM, N_CAPPED, N_WAITING, FIRST_WAITING, CHANNEL_FIELDS) = range(17, 23)
-# Kinds of `rules`, of which RULE_KINDS + 1 bounds per command stand in `rules_at`.
+# A channel. QUIET: nothing can issue before; STARTED: the request between its first and its second activate,
+# AFTER_CAS: that between CAS and column command; lists: LISTED_R banks with waiting reads, ACTIVES requests
+# whose bank was opened for them, MAINTENANCE (command, its rank or bank), WAITING clocks at which data come.
+(LOG_CHANNEL, FIRST_RANK, FIRST_BANK, TICKED, QUIET, WRITE_MODE, N_READS, N_WRITES) = range(8)
+(N_BANKS_R, N_BANKS_W, LISTED_R, LISTED_W, N_ACTIVE, ACTIVES, STARTED, N_MAINTENANCE) = range(8, 16)
+(FIRST_MAINTENANCE, MAINTENANCE, NEXT_REFRESH, NEXT_TARGET, FREE, ORDERED, LAST_WRITE) = range(16, 23)
+(WCK_UNTIL, AFTER_CAS, CAS_FROM, N_CAPPED, N_WAITING, FIRST_WAITING, WAITING, UNISSUED) = range(23, 31)
+CHANNEL_FIELDS = 31
+# At AT_RULES per command the bounds of its rules by where they hold; a rule is (command, clocks).
 OWN_RANK, OTHER_RANKS, OWN_GROUP, OWN_BANK, RULE_KINDS = range(5)
-# Fields of `now`: clock of the offers, offers made in it, whether drained.
-NOW, USED, NOW_FIELDS = range(3)
-# Fields of `mapping`: shifts and masks; SWAP (MOP4CLXOR): the column is in two parts, and XORed with the rest.
+# At AT_WINDOWS; its rings hold a count and then the last `length` clocks of `before`, per place.
+(LEVEL, BEFORE_IT, AFTER_IT, CLOCKS, LENGTH, RINGS, RING_SIZE, WINDOW_FIELDS) = range(8)
+# At AT_MAPPING shifts and masks; SWAP (MOP4CLXOR): the column is in two parts, and XORed with the rest.
 (CH_SHIFT, CH_BITS, TX_BITS, SWAP, RA_SHIFT, RA_MASK, BG_SHIFT, BG_MASK, BA_SHIFT, BA_MASK) = range(10)
 (RO_SHIFT, RO_MASK, CO_SHIFT, CO_MASK, CO2_SHIFT, CO2_MASK, BG_XOR, BA_XOR, RO_XOR, XOR_ROWS) = range(10, 20)
 MAP_FIELDS = 20
+LOG_FIELDS = 9
 
 
 class Ramulator(NamedTuple):
-    """Settings and state of one memory system. C channels, B banks in a channel, all times in clocks.
+    """One memory system: `m` with all of it, views of `m`, and `m` as it was at clock 0.
 
-    banks int64 [C*B, BANK_FIELDS]; slots int64 [C*S, SLOT_FIELDS]; channels int64 [C, CHANNEL_FIELDS].
-    ready int64 [KINDS, C*nodes]: earliest clock of a command at a node (ranks, then bank groups, then banks
-        of a channel); a command waits for the latest of its bank, bank group and rank.
-    rules int64 [rules, 2]: (command, clocks) that a command forbids; `rules_at` tells which are whose.
-    windows int64 [windows, 5]: (level, before, after, clocks, window); rings int64 [windows, nodes, 1+65]
-        holds the last clocks of `before`.
-    listed int64 [C, 2, B]: banks with waiting reads, with waiting writes. active int64 [C, B]: slots of
-        requests whose bank was opened for them. priority int64 [C, P, 2]: (REF and
-        rank, REFB or PRE and bank) in the order in which they are served. free int64 [C, S]: unused slots.
-    unissued int64 [C, TAGS], returned int64 [TAGS]: reads not yet issued, clock of the last return.
-    waiting int64 [C, limit]: clocks at which data come, for `limit`. opened int64 [C*R, 2]: open banks of a
-        rank, clock since when there is one.
+    counts int64 [COUNTERS], latency int64 [LATENCY_BINS], log int64 [capacity, LOG_FIELDS].
     """
 
-    standard: int
-    ranks: int
-    groups: int
-    per_group: int
-    inj: int
-    limit: int
-    read_queue: int
-    write_queue: int
-    enter_writes: int
-    leave_writes: int
-    row_hit_first: bool
-    cap: int
-    per_bank: bool
-    refresh_interval: int
-    refresh_spread: int
-    read_latency: int
-    burst: int
-    cl: int
-    cwl: int
-    activate_window: int
-    wck_always_on: bool
-    wck_after: int
-    mapping: np.ndarray
-    rules: np.ndarray
-    rules_at: np.ndarray
-    windows: np.ndarray
-    rings: np.ndarray
-    ready: np.ndarray
-    banks: np.ndarray
-    slots: np.ndarray
-    channels: np.ndarray
-    listed: np.ndarray
-    active: np.ndarray
-    priority: np.ndarray
-    free: np.ndarray
-    unissued: np.ndarray
-    returned: np.ndarray
-    waiting: np.ndarray
-    opened: np.ndarray
-    now: np.ndarray
+    m: np.ndarray
     counts: np.ndarray
     latency: np.ndarray
     log: np.ndarray
+    fresh: np.ndarray
 
 
 def controller(config: Config, log_capacity: int = 0) -> Ramulator:
     """Return a memory system at clock 0: all banks closed, nothing waiting."""
-    timing, standard = config.timing, ("DDR4", "HBM2", "LPDDR5").index(config.standard)
-    ranks, groups, per_group = config.ranks, config.bank_groups, config.banks
-    banks = ranks * groups * per_group
-    nodes = ranks + ranks * groups + banks
-    channels = config.channels
-    slots = config.read_queue + config.write_queue + banks + 1
-    rules, rules_at = _rules(config)
-    windows = _windows(config)
-    interval = {"AllBank": "nREFI", "PerBank": "nREFIpb"}.get(config.refresh)
-
-    def zeros(*shape: int) -> np.ndarray:
-        return np.zeros(shape, np.int64)
-
-    result = Ramulator(
-        standard=standard,
-        ranks=ranks,
-        groups=groups,
-        per_group=per_group,
-        inj=config.inj,
-        limit=config.max_outstanding,
-        read_queue=config.read_queue,
-        write_queue=config.write_queue,
-        enter_writes=config.enter_writes,
-        leave_writes=config.leave_writes,
-        row_hit_first=config.scheduler == "FRFCFS-RowHit",
-        cap=config.cap,
-        per_bank=config.refresh == "PerBank",
-        refresh_interval=timing[interval] if interval else 0,
-        refresh_spread=config.scatter_interval,
-        read_latency=config.read_latency,
-        burst=timing["nBL_min" if standard == LPDDR5 else "nBL"],
-        cl=timing["nCL"],
-        cwl=timing["nCWL"],
-        activate_window=timing["nAAD"] if standard == LPDDR5 else 0,
-        wck_always_on=config.wck_always_on,
-        wck_after=timing["nBL_min"] + timing["nWCKPST"] if standard == LPDDR5 else 0,
-        mapping=_mapping(config),
-        rules=rules,
-        rules_at=rules_at,
-        windows=windows,
-        rings=zeros(max(1, len(windows)), channels * (nodes + 1), 66),
-        ready=zeros(KINDS, channels * nodes),
-        banks=zeros(channels * banks, BANK_FIELDS),
-        slots=zeros(channels * slots, SLOT_FIELDS),
-        channels=zeros(channels, CHANNEL_FIELDS),
-        listed=zeros(channels, 2, banks),
-        active=zeros(channels, banks),
-        priority=zeros(channels, config.priority_queue, 2),
-        free=zeros(channels, slots),
-        unissued=zeros(channels, TAGS),
-        returned=zeros(TAGS),
-        waiting=zeros(channels, max(1, config.max_outstanding)),
-        opened=zeros(channels * ranks, 2),
-        now=zeros(NOW_FIELDS),
-        counts=zeros(COUNTERS),
-        latency=zeros(LATENCY_BINS),
-        log=zeros(log_capacity, 9),
-    )
-    _reset(result)
-    return result
+    fresh = np.array(_Layout(config, log_capacity).memory, np.int64)
+    return renew(Ramulator(fresh, fresh, fresh, fresh.reshape(1, -1), fresh))
 
 
+@njit(cache=True)
 def renew(c: Ramulator) -> Ramulator:
-    """Return a memory system with the settings of another, as `controller` makes it, with room for its log."""
-    state = ("rings", "ready", "banks", "slots", "channels", "listed", "active", "priority")
-    state += ("free", "unissued", "returned", "waiting", "opened", "now", "counts", "latency", "log")
-    result = c._replace(**{name: np.zeros_like(getattr(c, name)) for name in state})
-    _reset(result)
-    return result
+    """Return a memory system with the settings of another, at clock 0."""
+    m = c.fresh.copy()
+    counts = m[m[AT_COUNTS] : m[AT_COUNTS] + COUNTERS]
+    latency = m[m[AT_LATENCY] : m[AT_LATENCY] + LATENCY_BINS]
+    log = m[m[AT_LOG] : m[AT_LOG] + m[LOG_SIZE] * LOG_FIELDS].reshape((m[LOG_SIZE], LOG_FIELDS))
+    return Ramulator(m, counts, latency, log, c.fresh)
 
 
-def _reset(c: Ramulator) -> None:
-    channels, ranks, groups = len(c.channels), c.ranks, c.groups
-    banks = ranks * groups * c.per_group
-    nodes = ranks + ranks * groups + banks
-    index = np.arange(channels * banks)
-    channel, bank = np.divmod(index, banks)
-    group = bank // c.per_group
-    c.banks[:, :] = -1
-    c.banks[:, RANK] = channel * nodes + group // groups
-    c.banks[:, GROUP] = channel * nodes + ranks + group
-    c.banks[:, NODE] = channel * nodes + ranks + ranks * groups + bank
-    c.banks[:, [ACTIVE, ACCESSES, INJECTED]] = 0
-    c.channels[:, [AFTER_CAS, STARTED]] = -1
-    c.channels[:, NEXT_REFRESH] = c.refresh_spread or c.refresh_interval or NEVER
-    slots = c.free.shape[1]
-    c.channels[:, N_FREE] = slots
-    c.free[:, :] = np.arange(channels)[:, None] * slots + np.arange(slots)
+class _Layout:
+    """Builds `m` part by part."""
+
+    def __init__(self, config: Config, log_capacity: int) -> None:
+        self.memory = [0] * SETTINGS
+        self.config = config
+        self._settings(log_capacity)
+        m = self.memory
+        m[AT_MAPPING] = self.add(_mapping(config))
+        self._rules()
+        self._windows()
+        groups = config.ranks * config.bank_groups
+        banks = groups * config.banks
+        m[AT_RANKS] = self.add([0] * (RANK_FIELDS * config.ranks * config.channels))
+        at_groups = self.add([0] * (GROUP_FIELDS * groups * config.channels))
+        m[AT_BANKS] = self.add([0] * (BANK_FIELDS * banks * config.channels))
+        m[AT_CHANNELS] = self.add([0] * (CHANNEL_FIELDS * config.channels))
+        for channel in range(config.channels):
+            self._channel(channel)
+            for rank in range(config.ranks):
+                place = m[AT_RANKS] + (channel * config.ranks + rank) * RANK_FIELDS
+                m[place + PLACE], m[place + LOG_RANK] = 1 + rank, rank
+                first = (channel * config.ranks + rank) * config.bank_groups * config.banks
+                m[place + FIRST_OF_RANK] = m[AT_BANKS] + first * BANK_FIELDS
+            for group in range(groups):
+                m[at_groups + (channel * groups + group) * GROUP_FIELDS + PLACE] = 1 + config.ranks + group
+            for bank in range(banks):
+                place = m[AT_BANKS] + (channel * banks + bank) * BANK_FIELDS
+                group = bank // config.banks
+                rank = channel * config.ranks + group // config.bank_groups
+                m[place + PLACE] = 1 + config.ranks + groups + bank
+                m[place + RANK] = m[AT_RANKS] + rank * RANK_FIELDS
+                m[place + GROUP] = at_groups + (channel * groups + group) * GROUP_FIELDS
+                m[place + LOG_GROUP], m[place + LOG_BANK] = group % config.bank_groups, bank % config.banks
+                m[place + OPEN] = CLOSED
+        m[AT_RETURNED] = self.add([0] * TAGS)
+        m[AT_COUNTS] = self.add([0] * COUNTERS)
+        m[AT_LATENCY] = self.add([0] * LATENCY_BINS)
+        m[AT_LOG] = self.add([0] * (log_capacity * LOG_FIELDS))
+
+    def add(self, values: Iterable[int]) -> int:
+        """Append a part; return its index."""
+        place = len(self.memory)
+        self.memory.extend(int(value) for value in values)
+        return place
+
+    def _settings(self, log_capacity: int) -> None:
+        config, timing, m = self.config, self.config.timing, self.memory
+        standard = ("DDR4", "HBM2", "LPDDR5").index(config.standard)
+        interval = {"AllBank": "nREFI", "PerBank": "nREFIpb"}.get(config.refresh)
+        burst = timing["nBL_min" if standard == LPDDR5 else "nBL"]
+        m[STANDARD], m[CHANNELS], m[RANKS] = standard, config.channels, config.ranks
+        m[GROUPS], m[PER_GROUP] = config.bank_groups, config.banks
+        m[BANKS] = config.ranks * config.bank_groups * config.banks
+        m[INJ], m[LIMIT] = config.inj, config.max_outstanding
+        m[QUEUE_R], m[QUEUE_W], m[PRIORITY_SIZE] = config.read_queue, config.write_queue, config.priority_queue
+        m[ENTER_WRITES], m[LEAVE_WRITES] = config.enter_writes, config.leave_writes
+        m[ROW_HIT_FIRST], m[CAP] = config.scheduler == "FRFCFS-RowHit", config.cap
+        m[PER_BANK] = config.refresh == "PerBank"
+        m[REFRESH_INTERVAL] = timing[interval] if interval else 0
+        m[REFRESH_SPREAD] = config.scatter_interval
+        m[READ_LATENCY], m[BURST] = config.read_latency, burst
+        m[CL], m[CWL] = timing["nCL"], timing["nCWL"]
+        if standard == LPDDR5:
+            m[ACTIVATE_WINDOW], m[WCK_AFTER] = timing["nAAD"], burst + timing["nWCKPST"]
+        m[WCK_ALWAYS_ON] = config.wck_always_on
+        m[LOG_SIZE] = log_capacity
+
+    def _channel(self, channel: int) -> None:
+        config, m = self.config, self.memory
+        place = m[AT_CHANNELS] + channel * CHANNEL_FIELDS
+        m[place + LOG_CHANNEL] = channel
+        m[place + FIRST_RANK] = m[AT_RANKS] + channel * config.ranks * RANK_FIELDS
+        m[place + FIRST_BANK] = m[AT_BANKS] + channel * m[BANKS] * BANK_FIELDS
+        m[place + LISTED_R] = self.add([0] * m[BANKS])
+        m[place + LISTED_W] = self.add([0] * m[BANKS])
+        m[place + ACTIVES] = self.add([0] * m[BANKS])
+        m[place + MAINTENANCE] = self.add([0] * (2 * config.priority_queue))
+        m[place + WAITING] = self.add([0] * config.max_outstanding)
+        m[place + UNISSUED] = self.add([0] * TAGS)
+        m[place + NEXT_REFRESH] = config.scatter_interval or m[REFRESH_INTERVAL] or NEVER
+        for _ in range(config.read_queue + config.write_queue + m[BANKS] + 1):
+            slot = self.add([0] * SLOT_FIELDS)
+            m[slot + NEXT] = m[place + FREE]
+            m[place + FREE] = slot
+
+    def _rules(self) -> None:
+        rules, bounds = _rules(self.config)
+        self.memory[AT_RULES] = len(self.memory)
+        first = len(self.memory) + bounds.size
+        self.add((first + 2 * bounds).ravel())
+        self.add(rules.ravel())
+
+    def _windows(self) -> None:
+        found, config = _windows(self.config), self.config
+        places = 1 + config.ranks * (1 + config.bank_groups * (1 + config.banks))
+        at = len(self.memory)
+        self.memory[AT_WINDOWS], self.memory[WINDOWS] = at, len(found)
+        self.add([0] * (WINDOW_FIELDS * len(found)))
+        for index, (level, before, after, clocks, length) in enumerate(found):
+            place = at + index * WINDOW_FIELDS
+            rings = self.add([0] * (config.channels * places * (length + 1)))
+            self.memory[place : place + WINDOW_FIELDS] = [
+                int(value) for value in (level, before, after, clocks, length, rings, places * (length + 1))
+            ]
 
 
 def _windows(config: Config) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Parts of a tick of `policy: ramulator2`: maintenance that falls due, commands and the queues that they change."""
+"""Parts of a tick of `policy: ramulator2`: maintenance that falls due, and commands of the queues."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from numba import njit
 
 from cgsim.dram import ramulator_state as s
 from cgsim.dram.counters import ACT, PRE, RD, REF, REFB, WR
-from cgsim.dram.ramulator_issue import dequeue, earliest, issue_column, issue_rank, issue_row
+from cgsim.dram.ramulator_issue import earliest, issue_column, issue_rank, issue_row
+from cgsim.dram.ramulator_queues import dequeue, release
 from cgsim.dram.ramulator_state import (
     ACTIVE,
     BANK,
+    BANK_FIELDS,
     N_ACTIVE,
-    N_PRIORITY,
+    N_MAINTENANCE,
     NEXT_REFRESH,
-    Ramulator,
+    NEXT_TARGET,
 )
 
 ROOM_FOR_READ, ROOM_FOR_WRITE, TAG_ISSUED, EMPTY, NOTHING = range(5)
@@ -22,154 +24,142 @@ ROOM_FOR_READ, ROOM_FOR_WRITE, TAG_ISSUED, EMPTY, NOTHING = range(5)
 
 
 @njit(cache=True)
-def reached(goal: int, tag: int, channel: int, c: Ramulator) -> bool:
+def reached(goal: int, tag: int, channel: int, m: np.ndarray) -> bool:
     """Whether what `advance` is to stop at is so."""
-    chan = c.channels[channel]
     if goal == NOTHING:
         return False
     if goal == ROOM_FOR_READ:
-        return chan[s.N_READS] < c.read_queue
+        return m[channel + s.N_READS] < m[s.QUEUE_R]
     if goal == ROOM_FOR_WRITE:
-        return chan[s.N_WRITES] < c.write_queue
+        return m[channel + s.N_WRITES] < m[s.QUEUE_W]
     if goal == TAG_ISSUED:
-        return c.unissued[channel, tag] == 0
-    return chan[s.N_READS] + chan[s.N_WRITES] + chan[N_ACTIVE] - chan[s.STARTED] == 1
+        return m[m[channel + s.UNISSUED] + tag] == 0
+    waiting = m[channel + s.N_READS] + m[channel + s.N_WRITES] + m[channel + N_ACTIVE]
+    return waiting == 0 and m[channel + s.STARTED] == 0
 
 
 @njit(cache=True)
-def due(now: int, channel: int, c: Ramulator) -> int:
-    """Queue the maintenance that falls due in this tick; return the clock of the next (NEVER if unknown)."""
-    chan = c.channels[channel]
-    while chan[NEXT_REFRESH] == now:
-        if c.per_bank:
-            banks = c.ranks * c.groups * c.per_group
-            _queue_maintenance(REFB, channel * banks + chan[s.NEXT_BANK], channel, c)
-            chan[s.NEXT_BANK] = (chan[s.NEXT_BANK] + 1) % banks
-            chan[NEXT_REFRESH] += c.refresh_interval
-        elif c.refresh_spread == 0:
-            for rank in range(c.ranks):
-                _queue_maintenance(REF, channel * c.ranks + rank, channel, c)
-            chan[NEXT_REFRESH] += c.refresh_interval
-        else:
-            _queue_maintenance(REF, channel * c.ranks + chan[s.NEXT_BANK], channel, c)
-            chan[s.NEXT_BANK] = (chan[s.NEXT_BANK] + 1) % c.ranks
-            chan[NEXT_REFRESH] += c.refresh_spread
-            if chan[s.NEXT_BANK] == 0:
-                chan[NEXT_REFRESH] += c.refresh_interval - c.ranks * c.refresh_spread
-    event = chan[NEXT_REFRESH]
-    if chan[s.N_CAPPED] > 0:
-        banks = c.ranks * c.groups * c.per_group
-        for bank in range(channel * banks, (channel + 1) * banks):
-            if c.banks[bank, s.ACCESSES] < c.cap or c.banks[bank, s.INJECTED] != 0:
+def due(now: int, channel: int, m: np.ndarray) -> int:
+    """Queue the maintenance that falls due in this tick; return the clock of the next, as far as known."""
+    if m[channel + NEXT_REFRESH] == now:
+        _refresh(channel, m)
+    event = m[channel + NEXT_REFRESH]
+    if m[channel + s.N_CAPPED] > 0:
+        first = m[channel + s.FIRST_BANK]
+        for bank in range(first, first + m[s.BANKS] * BANK_FIELDS, BANK_FIELDS):
+            if m[bank + s.ACCESSES] < m[s.CAP] or m[bank + s.INJECTED] != 0:
                 continue
-            clock = earliest(PRE, bank, c.ready, c.banks)
+            clock = earliest(PRE, bank, m)
             if clock > now:
                 event = min(event, clock)
-            elif chan[N_PRIORITY] < c.priority.shape[1]:
-                _queue_maintenance(PRE, bank, channel, c)
-                c.banks[bank, s.INJECTED] = 1
-                chan[s.N_CAPPED] -= 1
+            elif m[channel + N_MAINTENANCE] < m[s.PRIORITY_SIZE]:
+                _maintain(PRE, bank, channel, m)
+                m[bank + s.INJECTED] = 1
+                m[channel + s.N_CAPPED] -= 1
             else:
                 event = min(event, now + 1)
     return event
 
 
 @njit(cache=True)
-def _queue_maintenance(command: int, target: int, channel: int, c: Ramulator) -> None:
-    chan = c.channels[channel]
-    size = c.priority.shape[1]
-    if chan[N_PRIORITY] == size:
-        raise ValueError("priority_buffer_size: too small for the refreshes that wait")
-    place = (chan[s.FIRST_PRIORITY] + chan[N_PRIORITY]) % size
-    c.priority[channel, place, 0] = command
-    c.priority[channel, place, 1] = target
-    chan[N_PRIORITY] += 1
-
-
-@njit(cache=True)
-def issue_priority(command: int, now: int, channel: int, c: Ramulator) -> None:
-    """Issue the next command of the maintenance at the head of its queue."""
-    chan = c.channels[channel]
-    final, target = c.priority[channel, chan[s.FIRST_PRIORITY]]
-    if final == REF:
-        issue_rank(command, target, now, channel, c)
+def _refresh(channel: int, m: np.ndarray) -> None:
+    target, ranks = m[channel + NEXT_TARGET], m[channel + s.FIRST_RANK]
+    if m[s.PER_BANK] != 0:
+        _maintain(REFB, m[channel + s.FIRST_BANK] + target * BANK_FIELDS, channel, m)
+        m[channel + NEXT_TARGET] = (target + 1) % m[s.BANKS]
+        m[channel + NEXT_REFRESH] += m[s.REFRESH_INTERVAL]
+    elif m[s.REFRESH_SPREAD] == 0:
+        for rank in range(m[s.RANKS]):
+            _maintain(REF, ranks + rank * s.RANK_FIELDS, channel, m)
+        m[channel + NEXT_REFRESH] += m[s.REFRESH_INTERVAL]
     else:
-        issue_row(command, -1, target, now, channel, c)
+        _maintain(REF, ranks + target * s.RANK_FIELDS, channel, m)
+        m[channel + NEXT_REFRESH] += m[s.REFRESH_SPREAD]
+        m[channel + NEXT_TARGET] = target + 1
+        if target + 1 == m[s.RANKS]:
+            m[channel + NEXT_TARGET] = 0
+            m[channel + NEXT_REFRESH] += m[s.REFRESH_INTERVAL] - m[s.RANKS] * m[s.REFRESH_SPREAD]
+
+
+@njit(cache=True)
+def _maintain(command: int, target: int, channel: int, m: np.ndarray) -> None:
+    if m[channel + N_MAINTENANCE] == m[s.PRIORITY_SIZE]:
+        raise ValueError("refreshes wait without end or the priority buffer is too small for them")
+    place = (m[channel + s.FIRST_MAINTENANCE] + m[channel + N_MAINTENANCE]) % m[s.PRIORITY_SIZE]
+    m[m[channel + s.MAINTENANCE] + 2 * place] = command
+    m[m[channel + s.MAINTENANCE] + 2 * place + 1] = target
+    m[channel + N_MAINTENANCE] += 1
+
+
+@njit(cache=True)
+def issue_maintenance(command: int, now: int, channel: int, m: np.ndarray) -> None:
+    """Issue the next command of the maintenance at the head of its queue."""
+    at = m[channel + s.MAINTENANCE] + 2 * m[channel + s.FIRST_MAINTENANCE]
+    final, target = m[at], m[at + 1]
+    if final == REF:
+        issue_rank(command, target, now, channel, m)
+    else:
+        issue_row(command, 0, target, now, channel, m)
     if command == final:
-        chan[s.FIRST_PRIORITY] = (chan[s.FIRST_PRIORITY] + 1) % c.priority.shape[1]
-        chan[N_PRIORITY] -= 1
+        m[channel + s.FIRST_MAINTENANCE] = (m[channel + s.FIRST_MAINTENANCE] + 1) % m[s.PRIORITY_SIZE]
+        m[channel + N_MAINTENANCE] -= 1
 
 
 @njit(cache=True)
-def release(slot: int, channel: int, c: Ramulator) -> None:
-    chan = c.channels[channel]
-    c.free[channel, chan[s.N_FREE]] = slot
-    chan[s.N_FREE] += 1
-
-
-@njit(cache=True)
-def issue_queued_column(slot: int, upgrade: bool, now: int, channel: int, c: Ramulator) -> None:
-    """Issue the read or write of a request that is still in its queue."""
-    dequeue(slot, channel, c)
-    issue_column(slot, upgrade, now, channel, c)
-    release(slot, channel, c)
-
-
-@njit(cache=True)
-def issue_queued_row(command: int, slot: int, now: int, channel: int, c: Ramulator) -> None:
-    """Issue what opens or closes a request's bank; with the bank opened the request leaves its queue."""
-    bank, chan = c.slots[slot, BANK], c.channels[channel]
-    if command == ACT and c.standard == s.LPDDR5:
-        dequeue(slot, channel, c)
-        begin_activation(slot, bank, now, channel, c)
-    elif command == ACT and chan[N_ACTIVE] < c.active.shape[1]:
-        dequeue(slot, channel, c)
-        activate(slot, bank, channel, c)
-    issue_row(command, slot, bank, now, channel, c)
-
-
-@njit(cache=True)
-def begin_activation(slot: int, bank: int, now: int, channel: int, c: Ramulator) -> None:
-    """LPDDR5: the second activate command of a request is to follow within its window."""
-    c.channels[channel, s.STARTED] = slot
-    c.banks[bank, s.DEADLINE] = now + c.activate_window
-
-
-@njit(cache=True)
-def activate(slot: int, bank: int, channel: int, c: Ramulator) -> None:
-    """Put a request among those whose bank was opened for them."""
-    chan = c.channels[channel]
-    c.active[channel, chan[N_ACTIVE]] = slot
-    chan[N_ACTIVE] += 1
-    c.banks[bank, ACTIVE] += 1
-
-
-@njit(cache=True)
-def remove(place: int, count: int, slots: np.ndarray) -> None:
-    """Take one of `count` entries out."""
-    for index in range(place, count - 1):
-        slots[index] = slots[index + 1]
-
-
-@njit(cache=True)
-def issue_active(command: int, place: int, upgrade: bool, now: int, channel: int, c: Ramulator) -> None:
-    """Issue a command of a request whose bank was opened for it."""
-    chan = c.channels[channel]
-    slot = c.active[channel, place]
-    bank = c.slots[slot, BANK]
+def issue_queued(command: int, slot: int, upgrade: bool, now: int, channel: int, m: np.ndarray) -> None:
+    """Issue a command of a request in its queue, which it leaves but for a precharge."""
     if command == RD or command == WR:
-        issue_column(slot, upgrade, now, channel, c)
-        remove(place, chan[N_ACTIVE], c.active[channel])
-        chan[N_ACTIVE] -= 1
-        c.banks[bank, ACTIVE] -= 1
-        release(slot, channel, c)
+        dequeue(slot, channel, m)
+        issue_column(slot, upgrade, now, channel, m)
+        release(slot, channel, m)
         return
-    issue_row(command, slot, bank, now, channel, c)
-    if command == ACT and c.standard == s.LPDDR5:  # enters anew; its bank goes on counting it
-        remove(place, chan[N_ACTIVE], c.active[channel])
-        chan[N_ACTIVE] -= 1
-        begin_activation(slot, bank, now, channel, c)
-    elif command == ACT and chan[N_ACTIVE] < c.active.shape[1]:
-        remove(place, chan[N_ACTIVE], c.active[channel])
-        chan[N_ACTIVE] -= 1
-        activate(slot, bank, channel, c)
+    bank = m[slot + BANK]
+    if command == ACT and m[s.STANDARD] == s.LPDDR5:
+        dequeue(slot, channel, m)
+        _start(slot, bank, now, channel, m)
+    elif command == ACT and m[channel + N_ACTIVE] < m[s.BANKS]:
+        dequeue(slot, channel, m)
+        activate(slot, bank, channel, m)
+    issue_row(command, slot, bank, now, channel, m)
+
+
+@njit(cache=True)
+def _start(slot: int, bank: int, now: int, channel: int, m: np.ndarray) -> None:
+    """LPDDR5: the second activate command of a request is to follow within its window."""
+    m[channel + s.STARTED] = slot
+    m[bank + s.DEADLINE] = now + m[s.ACTIVATE_WINDOW]
+
+
+@njit(cache=True)
+def activate(slot: int, bank: int, channel: int, m: np.ndarray) -> None:
+    """Put a request among those whose bank was opened for them."""
+    m[m[channel + s.ACTIVES] + m[channel + N_ACTIVE]] = slot
+    m[channel + N_ACTIVE] += 1
+    m[bank + ACTIVE] += 1
+
+
+@njit(cache=True)
+def _remove(place: int, channel: int, m: np.ndarray) -> None:
+    m[channel + N_ACTIVE] -= 1
+    for at in range(place, m[channel + s.ACTIVES] + m[channel + N_ACTIVE]):
+        m[at] = m[at + 1]
+
+
+@njit(cache=True)
+def issue_active(command: int, place: int, upgrade: bool, now: int, channel: int, m: np.ndarray) -> None:
+    """Issue a command of a request whose bank was opened for it."""
+    slot = m[place]
+    bank = m[slot + BANK]
+    if command == RD or command == WR:
+        issue_column(slot, upgrade, now, channel, m)
+        _remove(place, channel, m)
+        m[bank + ACTIVE] -= 1
+        release(slot, channel, m)
+        return
+    issue_row(command, slot, bank, now, channel, m)
+    if command == ACT and m[s.STANDARD] == s.LPDDR5:  # enters anew; its bank goes on counting it
+        _remove(place, channel, m)
+        _start(slot, bank, now, channel, m)
+    elif command == ACT and m[channel + N_ACTIVE] < m[s.BANKS]:
+        _remove(place, channel, m)
+        activate(slot, bank, channel, m)
