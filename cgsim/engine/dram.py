@@ -18,16 +18,18 @@ from cgsim.hardware import Hardware
 RATE_UNIT = 256
 """Bandwidths are whole multiples of 1 / RATE_UNIT bytes per cycle, so that cycles are exact."""
 CHANNEL_FREE, PORT_FREE = range(2)
+STORE_TAG = TAGS - 1
+"""The tag of all stores, which nobody waits for."""
 
 
 class Memory(NamedTuple):
     """DMA and DRAM.
 
     `rate` (in 1 / RATE_UNIT bytes per cycle; 0: command-level) and `latency` (cycles): `standard: ideal`.
-    `port`: bytes per cycle into and out of the buffers, 0 unlimited. `burst`: bits of a burst, `requests` that
-    the controller makes of it. `cycle`, `clock`: ps of a machine cycle and of a DRAM clock; `crossing`: cycles
-    of the receiving clock. `state` int64 [2]: CHANNEL_FREE and PORT_FREE; `begun`, `through` int64 [TAGS]: when
-    a transfer could begin, and was through the buffers' port.
+    `port`: bytes per cycle into and out of the buffers, 0 unlimited. `burst`: bits of a burst, `requests`
+    that the controller makes of it. `cycle`, `clock`: ps of a machine cycle and of a DRAM clock; `crossing`:
+    cycles of the receiving clock. `state` int64 [2]: CHANNEL_FREE and PORT_FREE; `begun`, `through`, `bursts`
+    int64 [TAGS]: when a transfer could begin, when it was through the buffers' port, and its bursts.
     """
 
     rate: int
@@ -42,6 +44,7 @@ class Memory(NamedTuple):
     state: np.ndarray
     begun: np.ndarray
     through: np.ndarray
+    bursts: np.ndarray
 
 
 def memory(hardware: Hardware, log_capacity: int = 0) -> Memory:
@@ -60,6 +63,7 @@ def memory(hardware: Hardware, log_capacity: int = 0) -> Memory:
         dram.crossing_cycles,
         _unused() if ideal else controller(config, log_capacity),
         np.zeros(2, np.int64),
+        np.zeros(TAGS, np.int64),
         np.zeros(TAGS, np.int64),
         np.zeros(TAGS, np.int64),
     )
@@ -89,6 +93,7 @@ def renewed(memory: Memory) -> Memory:
         np.zeros(2, np.int64),
         np.zeros(TAGS, np.int64),
         np.zeros(TAGS, np.int64),
+        np.zeros(TAGS, np.int64),
     )
 
 
@@ -107,6 +112,7 @@ def transfer(
     memory.begun[tag] = max(ready, state[CHANNEL_FREE])
     memory.through[tag] = state[PORT_FREE]
     bursts, accepted = _ask(memory, pieces, write, tag, ready)
+    memory.bursts[tag] = bursts
     if memory.rate == 0:
         state[CHANNEL_FREE] = _cycle(memory, accepted)
         if not write:
@@ -135,12 +141,12 @@ def _ask(memory: Memory, pieces: np.ndarray, write: bool, tag: int, ready: int) 
             if memory.rate == 0:
                 size = memory.burst // 8 // memory.requests
                 start, count = first * (memory.burst // 8), (end - first) * memory.requests
-                accepted = serve(memory.controller, start, size, count, write, -1 if write else tag, at)
+                accepted = serve(memory.controller, start, size, count, write, tag, at)
         first, end = begin, stop
     return bursts, accepted
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _cycle(memory: Memory, clock: int) -> int:
     """The cycle at which the machine sees what happens at a DRAM clock."""
     return -(-clock * memory.clock // memory.cycle) + memory.crossing
@@ -160,7 +166,8 @@ def settle(memory: Memory, end: int) -> np.ndarray:
     """Let the memory finish and idle until cycle `end`; what it counted, int64 [COUNTERS]."""
     if memory.rate:
         return np.zeros(COUNTERS, np.int64)
-    serve(memory.controller, 0, 0, 0, False, -1, -(-end * memory.cycle // memory.clock))
+    none, read = np.int64(0), end < 0
+    serve(memory.controller, none, none, none, read, none, -(-end * memory.cycle // memory.clock))
     drain(memory.controller)
     return memory.controller.counts.copy()
 

@@ -12,7 +12,7 @@ from cgsim.engine.bits import join
 from cgsim.engine.dram import memory
 from cgsim.engine.journal import SILENT
 from cgsim.engine.machine import machine, workload
-from cgsim.engine.pipeline import BYTES, CYCLES
+from cgsim.engine.metrics import BYTES, CYCLES
 from cgsim.engine.replay import replay_dense, replay_gated
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation

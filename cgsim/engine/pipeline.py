@@ -16,19 +16,29 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cgsim.engine import folds
-from cgsim.engine.dram import Memory, arrival, renewed, settle, transfer
-from cgsim.engine.folds import RUN_FIELDS
-from cgsim.engine.journal import FIELDS, Journal, note
-from cgsim.engine.machine import IS, OS, WS, Machine, Workload
+from cgsim.engine.clocks import ACCUMULATORS, ACTIVATIONS, WEIGHTS, Clocks, advance, clocks_of, wait
+from cgsim.engine.dram import STORE_TAG, Memory, arrival, renewed, settle, transfer
+from cgsim.engine.events import UNIT
+from cgsim.engine.journal import Journal, keep_commands, note, note_transfer
+from cgsim.engine.machine import IS, Machine, Workload
+from cgsim.engine.metrics import (
+    ACTIVATION_LOAD,
+    BASE,
+    BASE_WEIGHTS_READ,
+    CONDITIONAL_PHASE,
+    CYCLES,
+    DRAIN,
+    GROUP_IMBALANCE,
+    METRICS,
+    STORE,
+    TENSOR_COUNT,
+    VECTOR,
+)
 from cgsim.engine.program import (
-    ACTIVATION_BYTES,
     CHUNK,
     CONDITIONAL,
     LAST,
     OUTPUTS,
-    RESIDUAL_BYTES,
-    RUN,
     STORE_BYTES,
     TILE,
     WEIGHT_BYTES,
@@ -38,55 +48,40 @@ from cgsim.engine.program import (
 )
 from cgsim.mapping.plan import Plan
 
-CYCLES = 0
-LOAD_WEIGHTS, BASE, DECISION, CONDITIONAL_PHASE, DRAIN, VECTOR = range(1, 7)
-ACTIVATION_LOAD, WEIGHT_LOAD, STORE, GATE_UNIT, BANK_CONFLICT, GROUP_IMBALANCE = range(7, 13)
-BASE_WEIGHTS_READ, CONDITIONAL_WEIGHTS_READ, ACTIVATIONS_READ, RESIDUAL_READ, ACTIVATIONS_WRITE = range(
-    13, 18
-)
-TENSOR_COUNT = 5
-METRICS = 18 + TENSOR_COUNT
-"""What a run of the pipeline counts: end-to-end cycles, phases and stalls (their sum is the cycles), bytes
-and bursts of each tensor."""
-PARTS, BYTES, BURSTS = slice(1, 13), slice(13, 18), slice(18, 23)
-_NEVER = -(1 << 60)
+RESIDUAL, OUTPUT = 2, 3
+"""Tensors of a step, after WEIGHTS and ACTIVATIONS: the fields of its transfers, in their order."""
+_AHEAD = 20
+"""Steps whose loads may be under way at the same time; the buffers' parts allow fewer."""
+NEXT, VECTOR_FREE, RESIDUAL_THERE, ACTIVATIONS_THERE, STORED = range(5)
 
 
-class State(NamedTuple):
-    """Where a layer's execution is; all int64.
+class Run(NamedTuple):
+    """A layer's execution. S steps, T tiles, F fillings of a buffer; all arrays int64, in cycles or steps.
 
-    Per step: `weights`, `activations`: when its loads are there (see `transfer`). Per tile: `residual`
-    likewise, `finished_at` (the step that ends it), `decided_at` (the step after which its gates are known),
-    `vector_done`, `store_done`. Per filling of a buffer: `weight_done`, `activation_done` and the last step
-    issued that uses it, `weight_user`, `activation_user`. `at`: the NEXT step to compute, and the cycles of
-    the others of its fields.
+    `there` [3, S]: when a step's loads are (see `transfer`). `done` [2, F]: when a filling of the weight and of
+    the activation buffer is used for the last time, `user` [2, F]: by the last of its steps issued so far.
+    `decided_at`, `finished_at` [T]: the steps after which a tile's gates are known, and that end it.
+    `vector_done`, `store_done` [T]. `at` [5]: the NEXT step to compute, tiles STORED, and the cycles of the
+    others of its fields. `spent` [lanes, METRICS] and `out` [METRICS]: what is counted.
     """
 
-    weights: np.ndarray
-    activations: np.ndarray
-    residual: np.ndarray
+    program: Program
+    plan: Plan
+    work: Workload
+    machine: Machine
+    memory: Memory
+    journal: Journal
+    clocks: Clocks
+    there: np.ndarray
+    done: np.ndarray
+    user: np.ndarray
+    decided_at: np.ndarray
     finished_at: np.ndarray
     vector_done: np.ndarray
     store_done: np.ndarray
-    weight_done: np.ndarray
-    activation_done: np.ndarray
-    weight_user: np.ndarray
-    activation_user: np.ndarray
-    decided_at: np.ndarray
     at: np.ndarray
-
-
-_AHEAD = 20
-"""Steps whose loads may be under way at the same time."""
-
-
-@njit(cache=True, inline="always")
-def tag_of(index: int, tensor: int) -> int:
-    """The tag of a step's load of weights (0), activations (1) or residual operands (2)."""
-    return 3 * (index % (_AHEAD + 1)) + tensor
-
-
-NEXT, VECTOR_FREE, RESIDUAL_THERE, ACTIVATIONS_THERE = range(4)
+    spent: np.ndarray
+    out: np.ndarray
 
 
 @njit(cache=True)
@@ -94,127 +89,83 @@ def run_pipeline(
     program: Program, plan: Plan, work: Workload, machine: Machine, memory: Memory, journal: Journal
 ) -> tuple[np.ndarray, np.ndarray]:
     """Execute `program`: what it counts, int64 [METRICS], and what the DRAM counted, int64 [COUNTERS]."""
-    out = np.zeros(METRICS, np.int64)
-    steps = program.steps
-    tiles = plan.pixels.shape[0] * plan.folds.shape[0]
-    depth = machine.depth + plan.interleaved
-    memory = renewed(memory)
-    state = _start(steps, tiles, plan)
-    lanes = lanes_of(work, machine)
-    clocks = _clocks(lanes, tiles)
-    spent = np.zeros((lanes, METRICS), np.int64)
-    stored = 0  # tiles whose stores are issued
+    run = _start(program, plan, work, machine, renewed(memory), journal)
+    steps, tiles = program.steps, len(run.finished_at)
     for index in range(len(steps)):
-        step = steps[index]
-        tile = step[TILE]
-        weights, activations = _fillings(index, step, plan)
-        _compute(index - _AHEAD - 1, steps, clocks, spent, state, plan, work, machine, memory, journal)
-        asked = 0
-        if step[CONDITIONAL] and machine.on_demand and (step[WEIGHT_BYTES] or step[ACTIVATION_BYTES]):
-            _compute(
-                state.decided_at[tile], steps, clocks, spent, state, plan, work, machine, memory, journal
-            )
-            asked = clocks.decided[tile].max()
-        if step[WEIGHT_BYTES]:
-            free, old = 0, weights - machine.depth
-            if old >= 0:
-                _compute(
-                    state.weight_user[old], steps, clocks, spent, state, plan, work, machine, memory, journal
-                )
-                free = state.weight_done[old]
-            kind = CONDITIONAL_WEIGHTS_READ if step[CONDITIONAL] else BASE_WEIGHTS_READ
-            state.weights[index] = _move(
-                step, WEIGHT_BYTES, max(asked, free), tag_of(index, 0), kind, program, memory, out
-            )
-        if step[ACTIVATION_BYTES]:
-            free, old = 0, activations - depth
-            if old >= 0:
-                _compute(
-                    state.activation_user[old],
-                    steps,
-                    clocks,
-                    spent,
-                    state,
-                    plan,
-                    work,
-                    machine,
-                    memory,
-                    journal,
-                )
-                free = state.activation_done[old]
-            state.activations[index] = _move(
-                step, ACTIVATION_BYTES, max(asked, free), tag_of(index, 1), ACTIVATIONS_READ, program, memory, out,
-            )  # fmt: skip
-        if step[RESIDUAL_BYTES]:
-            free = 0
-            if tile >= depth:
-                _compute(
-                    state.finished_at[tile - depth], steps, clocks, spent, state, plan, work, machine, memory,
-                    journal,
-                )  # fmt: skip
-                free = state.vector_done[tile - depth]
-            state.residual[tile] = _move(
-                step, RESIDUAL_BYTES, free, tag_of(index, 2), RESIDUAL_READ, program, memory, out
-            )
-        state.weight_user[weights] = state.activation_user[activations] = index
-        while stored < tiles and (state.finished_at[stored] <= index - 2 or stored <= tile - depth):
-            _compute(
-                state.finished_at[stored], steps, clocks, spent, state, plan, work, machine, memory, journal
-            )
-            _store(stored, program, state, memory, journal, out)
-            stored += 1
-    last_step = len(steps) - 1
-    while stored < tiles:
-        _compute(state.finished_at[stored], steps, clocks, spent, state, plan, work, machine, memory, journal)
-        _store(stored, program, state, memory, journal, out)
-        stored += 1
-    _compute(last_step, steps, clocks, spent, state, plan, work, machine, memory, journal)
+        _compute(run, index - _AHEAD - 1)
+        for tensor in range(OUTPUT):
+            if steps[index, WEIGHT_BYTES + 3 * tensor]:
+                run.there[tensor, index] = _move(run, index, tensor, _ready(run, index, tensor))
+        weights, activations = _fillings(index, steps[index], plan)
+        run.user[WEIGHTS, weights] = run.user[ACTIVATIONS, activations] = index
+        _store(run, index - 2, steps[index, TILE] - _depth(run))
+    _store(run, len(steps), tiles)
+    _compute(run, len(steps) - 1)
 
+    out, clocks = run.out, run.clocks
     last = np.argmax(clocks.now)  # the lane that ends last is the one that is accounted for
-    own = spent[last]
-    if lanes > 1:
+    own = run.spent[last]
+    if len(clocks.now) > 1:
         for phase in (BASE, CONDITIONAL_PHASE):
-            mean = min(-(-spent[:, phase].sum() // _lanes_with_slots(plan, work, machine)), own[phase])
+            mean = min(-(-run.spent[:, phase].sum() // _lanes_with_slots(plan, work, machine)), own[phase])
             own[GROUP_IMBALANCE] += own[phase] - mean
             own[phase] = mean
     now = clocks.now[last]
-    now = _wait(now, clocks.left.max(), DRAIN, own)
-    now = _wait(now, state.at[RESIDUAL_THERE], ACTIVATION_LOAD, own)
-    now = _wait(now, state.at[VECTOR_FREE], VECTOR, own)
+    for until, cause in (
+        (clocks.left.max(), DRAIN),
+        (run.at[RESIDUAL_THERE], ACTIVATION_LOAD),
+        (run.at[VECTOR_FREE], VECTOR),
+        (run.store_done.max(), STORE),
+    ):
+        now = wait(now, until, cause, own, journal, tiles - 1, last)
     out += own
-    out[CYCLES] = _wait(now, state.store_done.max(), STORE, out)
-    return out, settle(memory, out[CYCLES])
+    out[CYCLES] = now
+    counted = settle(run.memory, now)
+    keep_commands(journal, run.memory.controller.log)
+    return out, counted
 
 
 @njit(cache=True)
-def _start(steps: np.ndarray, tiles: int, plan: Plan) -> State:
-    streamed, outer = plan.loop_order == 1, plan.loop_order == 0
-    activation_fillings = tiles if outer else plan.pixels.shape[0]
-    weight_fillings = len(steps) if streamed else plan.folds.shape[0] if outer else 1
-    state = State(
-        np.zeros(len(steps), np.int64),
-        np.zeros(len(steps), np.int64),
-        np.zeros(tiles, np.int64),
+def _start(
+    program: Program, plan: Plan, work: Workload, machine: Machine, memory: Memory, journal: Journal
+) -> Run:
+    steps, tiles = program.steps, plan.pixels.shape[0] * plan.folds.shape[0]
+    lanes, fillings = lanes_of(work, machine), max(tiles, len(steps))
+    run = Run(
+        program,
+        plan,
+        work,
+        machine,
+        memory,
+        journal,
+        clocks_of(lanes, tiles),
+        np.zeros((3, len(steps)), np.int64),
+        np.zeros((2, fillings), np.int64),
+        np.full((2, fillings), -1, np.int64),
+        np.full(tiles, -1, np.int64),
         np.full(tiles, len(steps), np.int64),
         np.zeros(tiles, np.int64),
         np.zeros(tiles, np.int64),
-        np.zeros(weight_fillings, np.int64),
-        np.zeros(activation_fillings, np.int64),
-        np.full(weight_fillings, -1, np.int64),
-        np.full(activation_fillings, -1, np.int64),
-        np.full(tiles, -1, np.int64),
-        np.zeros(4, np.int64),
+        np.zeros(5, np.int64),
+        np.zeros((lanes, METRICS), np.int64),
+        np.zeros(METRICS, np.int64),
     )
     for index in range(len(steps)):
         tile = steps[index, TILE]
         if not steps[index, CONDITIONAL]:
-            state.decided_at[tile] = index
+            run.decided_at[tile] = index
         if steps[index, LAST]:
-            state.finished_at[tile] = index
-    return state
+            run.finished_at[tile] = index
+    return run
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
+def _depth(run: Run) -> int:
+    """Tiles that the activation and the accumulator buffer hold."""
+    return run.machine.depth + run.plan.interleaved
+
+
+@njit(cache=True)
 def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     """Which filling of the weight and of the activation buffer a step uses."""
     at_pixels, at_channels = tile_at(step[TILE], plan)
@@ -226,170 +177,127 @@ def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def _move(
-    step: np.ndarray,
-    field: int,
-    ready: int,
-    tag: int,
-    kind: int,
-    program: Program,
-    memory: Memory,
-    out: np.ndarray,
-) -> int:
+def _ready(run: Run, index: int, tensor: int) -> int:
+    """When a load may begin: its buffer part is free and, `on_demand`, the gates that want it are known."""
+    step = run.program.steps[index]
+    tile = step[TILE]
+    if tensor == RESIDUAL:
+        old = tile - _depth(run)
+        if old < 0:
+            return 0
+        _compute(run, run.finished_at[old])
+        return run.vector_done[old]
+    ready = 0
+    if step[CONDITIONAL] and run.machine.on_demand:
+        _compute(run, run.decided_at[tile])
+        ready = run.clocks.decided[tile].max()
+    weights, activations = _fillings(index, step, run.plan)
+    old = weights - run.machine.depth if tensor == WEIGHTS else activations - _depth(run)
+    if old >= 0:
+        _compute(run, run.user[tensor, old])
+        ready = max(ready, run.done[tensor, old])
+    return ready
+
+
+@njit(cache=True)
+def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     """Issue a transfer of a step; when its data are there (see `transfer`)."""
-    out[kind] += step[field]
-    pieces = program.pieces[step[field + 1] : step[field + 2]]
-    there, bursts = transfer(memory, pieces, step[field], ready, field == STORE_BYTES, tag)
-    out[kind + TENSOR_COUNT] += bursts
+    step = run.program.steps[index]
+    field = WEIGHT_BYTES + 3 * tensor
+    pieces = run.program.pieces[step[field + 1] : step[field + 2]]
+    write = tensor == OUTPUT
+    tag = STORE_TAG if write else _tag(index, tensor)
+    there, bursts = transfer(run.memory, pieces, step[field], ready, write, tag)
+    metric = _metric(step, tensor)
+    run.out[metric] += step[field]
+    run.out[metric + TENSOR_COUNT] += bursts
     return there
 
 
 @njit(cache=True)
-def _store(
-    tile: int, program: Program, state: State, memory: Memory, journal: Journal, out: np.ndarray
-) -> None:
-    step = program.steps[state.finished_at[tile]]
-    ready = state.vector_done[tile]
-    state.store_done[tile] = ready
-    if step[STORE_BYTES]:
-        state.store_done[tile] = _move(step, STORE_BYTES, ready, -1, ACTIVATIONS_WRITE, program, memory, out)
-        note(journal, ACTIVATIONS_WRITE, tile, memory.begun[-1], state.store_done[tile])
+def _tag(index: int, tensor: int) -> int:
+    return 3 * (index % (_AHEAD + 1)) + tensor
 
 
 @njit(cache=True)
-def _compute(
-    last: int,
-    steps: np.ndarray,
-    clocks: Clocks,
-    spent: np.ndarray,
-    state: State,
-    plan: Plan,
-    work: Workload,
-    machine: Machine,
-    memory: Memory,
-    journal: Journal,
-) -> None:
+def _metric(step: np.ndarray, tensor: int) -> int:
+    late = tensor > WEIGHTS or step[CONDITIONAL]
+    return BASE_WEIGHTS_READ + tensor + 1 if late else BASE_WEIGHTS_READ
+
+
+@njit(cache=True)
+def _store(run: Run, finished: int, tile: int) -> None:
+    """Store the tiles that a step up to `finished` ends, and those up to `tile`, in order."""
+    at, steps = run.at, run.program.steps
+    while at[STORED] < len(run.finished_at):
+        own = at[STORED]
+        last = run.finished_at[own]
+        if last > finished and own > tile:
+            return
+        _compute(run, last)
+        run.store_done[own] = run.vector_done[own]
+        if steps[last, STORE_BYTES]:
+            output = np.int64(OUTPUT)  # no constant: it would be compiled for it
+            run.store_done[own] = _move(run, last, output, run.vector_done[own])
+            _note(run, last, output, run.store_done[own])
+        at[STORED] += 1
+
+
+@njit(cache=True)
+def _note(run: Run, index: int, tensor: int, there: int) -> None:
+    step, memory = run.program.steps[index], run.memory
+    tag = STORE_TAG if tensor == OUTPUT else _tag(index, tensor)
+    size = step[WEIGHT_BYTES + 3 * tensor]
+    metric = _metric(step, tensor)
+    note_transfer(run.journal, metric, step[TILE], memory.begun[tag], there, size, memory.bursts[tag])
+
+
+@njit(cache=True)
+def _arrived(run: Run, index: int, tensor: int) -> int:
+    there = arrival(run.memory, run.there[tensor, index])
+    _note(run, index, tensor, there)
+    return there
+
+
+@njit(cache=True)
+def _compute(run: Run, last: int) -> None:
     """Let array and vector unit execute all steps up to `last`."""
-    at = state.at
-    depth = machine.depth + plan.interleaved
+    at, clocks, there = run.at, run.clocks, np.zeros(3, np.int64)
     while at[NEXT] <= last:
         index = at[NEXT]
-        step = steps[index]
+        step = run.program.steps[index]
         tile = step[TILE]
-        weights, activations = _fillings(index, step, plan)
-        weights_there = arrival(memory, state.weights[index])
-        if step[WEIGHT_BYTES]:
-            kind = CONDITIONAL_WEIGHTS_READ if step[CONDITIONAL] else BASE_WEIGHTS_READ
-            note(journal, kind, tile, memory.begun[tag_of(index, 0)], weights_there)
+        at[NEXT] += 1
         if step[CHUNK] == 0:
             at[ACTIVATIONS_THERE] = 0  # those of a phase come with its first chunk
-        if step[ACTIVATION_BYTES]:
-            at[ACTIVATIONS_THERE] = arrival(memory, state.activations[index])
-            begun = memory.begun[tag_of(index, 1)]
-            note(journal, ACTIVATIONS_READ, tile, begun, at[ACTIVATIONS_THERE])
-        emptied = state.store_done[tile - depth] if tile >= depth else 0
-        done = max(weights_there, at[ACTIVATIONS_THERE] if step[ACTIVATION_BYTES] else 0)
+        done = there[WEIGHTS] = 0
+        for tensor in range(OUTPUT):
+            if step[WEIGHT_BYTES + 3 * tensor]:
+                arrived = _arrived(run, index, tensor)
+                if tensor == RESIDUAL:
+                    at[RESIDUAL_THERE] = arrived
+                    continue
+                done = max(done, arrived)
+                if tensor == WEIGHTS:
+                    there[WEIGHTS] = arrived
+                else:
+                    at[ACTIVATIONS_THERE] = arrived
+        there[ACTIVATIONS] = at[ACTIVATIONS_THERE]
+        old = tile - _depth(run)
+        there[ACCUMULATORS] = run.store_done[old] if old >= 0 else 0
         for lane in range(len(clocks.now)):
-            _advance(
-                lane,
-                step,
-                clocks,
-                weights_there,
-                at[ACTIVATIONS_THERE],
-                emptied,
-                machine,
-                spent[lane],
-                journal,
-            )
+            advance(lane, step, clocks, there, run.machine, run.spent[lane], run.journal)
             done = max(done, clocks.now[lane])
-        state.weight_done[weights] = max(state.weight_done[weights], done)
-        state.activation_done[activations] = max(state.activation_done[activations], done)
+        weights, activations = _fillings(index, step, run.plan)
+        run.done[WEIGHTS, weights] = max(run.done[WEIGHTS, weights], done)
+        run.done[ACTIVATIONS, activations] = max(run.done[ACTIVATIONS, activations], done)
         if step[LAST]:
-            if step[RESIDUAL_BYTES]:
-                at[RESIDUAL_THERE] = arrival(memory, state.residual[tile])
-                begun = memory.begun[tag_of(index, 2)]
-                note(journal, RESIDUAL_READ, tile, begun, at[RESIDUAL_THERE])
-            results = max(clocks.now.max(), clocks.left[tile], at[RESIDUAL_THERE])
+            begun = max(clocks.now.max(), clocks.left[tile], at[RESIDUAL_THERE], at[VECTOR_FREE])
             if step[CONDITIONAL]:
-                results = max(results, clocks.decided[tile].max())
-            operations = step[OUTPUTS] * (1 + work.residuals)
-            begun = max(results, at[VECTOR_FREE])
-            at[VECTOR_FREE] = begun + -(-operations // machine.lanes)
-            state.vector_done[tile] = at[VECTOR_FREE]
-            note(journal, VECTOR, tile, begun, at[VECTOR_FREE])
-        at[NEXT] += 1
-
-
-class Clocks(NamedTuple):
-    """Where the array is, in cycles; all int64.
-
-    Per lane: `now`; `free`, when the next load may begin; `ended`, the end of the last stream. `decided`
-    [tiles, lanes]: the gates of the tile are known. `left` [tiles]: its last result has left.
-    """
-
-    now: np.ndarray
-    free: np.ndarray
-    ended: np.ndarray
-    decided: np.ndarray
-    left: np.ndarray
-
-
-@njit(cache=True)
-def _clocks(lanes: int, tiles: int) -> Clocks:
-    return Clocks(
-        np.zeros(lanes, np.int64),
-        np.zeros(lanes, np.int64),
-        np.full(lanes, _NEVER, np.int64),
-        np.zeros((tiles, lanes), np.int64),
-        np.zeros(tiles, np.int64),
-    )
-
-
-@njit(cache=True)
-def _advance(
-    lane: int,
-    step: np.ndarray,
-    clocks: Clocks,
-    weights_there: int,
-    activations_there: int,
-    emptied: int,
-    machine: Machine,
-    out: np.ndarray,
-    journal: Journal,
-) -> None:
-    """Let a lane execute its part of a step. `emptied`: its accumulators have been stored."""
-    run = step[RUN + lane * RUN_FIELDS : RUN + (lane + 1) * RUN_FIELDS]
-    now, tile = clocks.now[lane], step[TILE]
-    if run[folds.DURATION] > 0:
-        load = 0 if machine.dataflow == OS and not step[CONDITIONAL] else machine.rows
-        now = _wait_for(now, clocks.free[lane] + load, LOAD_WEIGHTS, out, journal, tile, lane)
-        now = _wait_for(now, clocks.ended[lane] + run[folds.LEAD], DRAIN, out, journal, tile, lane)
-        if step[CONDITIONAL]:  # which operands to shift in is known when the decisions are
-            now = _wait_for(now, clocks.decided[tile, lane] + load, DECISION, out, journal, tile, lane)
-        if step[WEIGHT_BYTES]:
-            written = machine.rows if machine.dataflow == WS else 0
-            now = _wait_for(now, weights_there + written, WEIGHT_LOAD, out, journal, tile, lane)
-        if activations_there > 0:
-            written = machine.rows if machine.dataflow == IS else 0
-            now = _wait_for(now, activations_there + written, ACTIVATION_LOAD, out, journal, tile, lane)
-        now = _wait_for(now, emptied, STORE, out, journal, tile, lane)
-        phase = CONDITIONAL_PHASE if step[CONDITIONAL] else BASE
-        note(journal, phase, tile, now, now + run[folds.DURATION], lane)
-        now += run[folds.DURATION]
-        clocks.free[lane] = now + run[folds.FREE]
-        clocks.ended[lane] = now
-        clocks.left[tile] = max(clocks.left[tile], now + machine.exit)
-        out[phase] += run[folds.BUSY]
-        out[LOAD_WEIGHTS] += run[folds.WEIGHTS]
-        out[DRAIN] += run[folds.DRAIN]
-        out[GATE_UNIT] += run[folds.GATE]
-        out[BANK_CONFLICT] += run[folds.BANK]
-        out[GROUP_IMBALANCE] += run[folds.IMBALANCE]
-    elif step[CONDITIONAL]:
-        now = _wait_for(now, clocks.decided[tile, lane], DECISION, out, journal, tile, lane)
-    if not step[CONDITIONAL] and run[folds.DURATION] > 0:
-        clocks.decided[tile, lane] = now + machine.exit + machine.compare_latency
-    clocks.now[lane] = now
+                begun = max(begun, clocks.decided[tile].max())
+            operations = step[OUTPUTS] * (1 + run.work.residuals)
+            at[VECTOR_FREE] = run.vector_done[tile] = begun + -(-operations // run.machine.lanes)
+            note(run.journal, VECTOR, tile, begun, at[VECTOR_FREE], UNIT)
 
 
 @njit(cache=True)
@@ -403,32 +311,3 @@ def _lanes_with_slots(plan: Plan, work: Workload, machine: Machine) -> int:
             end = min(plan.folds[tile, 1] * work.column_groups, len(work.slot_block))
             most = max(most, end - plan.folds[tile, 0] * work.column_groups)
     return min(work.column_groups, most)
-
-
-@njit(cache=True, inline="always")
-def _wait(now: int, until: int, cause: int, out: np.ndarray) -> int:
-    if until > now:
-        out[cause] += until - now
-        return until
-    return now
-
-
-@njit(cache=True, inline="always")
-def _wait_for(
-    now: int, until: int, cause: int, out: np.ndarray, journal: Journal, tile: int, lane: int
-) -> int:
-    note(journal, cause, tile, now, until, lane)
-    return _wait(now, until, cause, out)
-
-
-@njit(cache=True)
-def array_alone(program: Program, plan: Plan, work: Workload, machine: Machine) -> int:
-    """Cycles of `program` if memory, vector unit and stores never held the array up."""
-    lanes = lanes_of(work, machine)
-    clocks = _clocks(lanes, plan.pixels.shape[0] * plan.folds.shape[0])
-    unused = np.zeros(METRICS, np.int64)
-    journal = Journal(np.zeros((0, FIELDS), np.int64), np.zeros(1, np.int64))
-    for index in range(len(program.steps)):
-        for lane in range(lanes):
-            _advance(lane, program.steps[index], clocks, _NEVER, _NEVER, 0, machine, unused, journal)
-    return max(clocks.left.max(), clocks.now.max())

@@ -10,7 +10,7 @@ from cgsim.engine.dram import memory
 from cgsim.engine.journal import SILENT
 from cgsim.engine.machine import machine
 from cgsim.engine.mapped import Calibration, Mapped
-from cgsim.engine.pipeline import (
+from cgsim.engine.metrics import (
     ACTIVATION_LOAD,
     ACTIVATIONS_READ,
     BASE_WEIGHTS_READ,

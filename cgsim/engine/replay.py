@@ -7,10 +7,12 @@ from numba import njit
 
 from cgsim.dram.counters import COUNTERS
 from cgsim.engine.bits import count_all, filters_of, unite
+from cgsim.engine.clocks import array_alone
 from cgsim.engine.dram import Memory
 from cgsim.engine.journal import Journal
 from cgsim.engine.machine import IS, Machine, Workload
-from cgsim.engine.pipeline import METRICS, array_alone, run_pipeline
+from cgsim.engine.metrics import METRICS
+from cgsim.engine.pipeline import run_pipeline
 from cgsim.engine.steps import outline, program
 from cgsim.mapping.plan import Plan
 

@@ -14,7 +14,7 @@ from cgsim.engine.gates import Gates
 from cgsim.engine.journal import SILENT
 from cgsim.engine.machine import machine
 from cgsim.engine.mapped import Calibration, Mapped, mapped
-from cgsim.engine.pipeline import CYCLES, METRICS, PARTS
+from cgsim.engine.metrics import CYCLES, METRICS, PARTS
 from cgsim.engine.reduced import Reduced, Shape, gate_network, shape_of
 from cgsim.engine.replay import DRAM, ON, RESULTS
 from cgsim.engine.vector import run_vector

@@ -13,7 +13,7 @@ from cgsim.engine.checks import check_conservation
 from cgsim.engine.columns import COLUMNS, DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
 from cgsim.engine.dram import dram_energy
 from cgsim.engine.gates import Gates
-from cgsim.engine.pipeline import BURSTS, BYTES, CYCLES
+from cgsim.engine.metrics import BURSTS, BYTES, CYCLES
 from cgsim.engine.replay import ARRAY_CYCLES, DRAM, RESULTS
 from cgsim.engine.replays import (
     Channels,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cgsim.engine.dram import Memory, arrival, renewed, settle, transfer
-from cgsim.engine.journal import Journal, note
+from cgsim.engine.clocks import wait
+from cgsim.engine.dram import STORE_TAG, Memory, arrival, renewed, settle, transfer
+from cgsim.engine.events import UNIT
+from cgsim.engine.journal import Journal, keep_commands, note, note_transfer
 from cgsim.engine.machine import Machine
-from cgsim.engine.pipeline import (
+from cgsim.engine.metrics import (
     ACTIVATION_LOAD,
     ACTIVATIONS_READ,
     ACTIVATIONS_WRITE,
@@ -21,6 +23,9 @@ from cgsim.engine.pipeline import (
 from cgsim.mapping.layout import REGION_BITS
 
 LOADED, OPERATIONS, STORED = range(3)
+_TAGS = 8
+"""More than there are parts of a buffer."""
+
 
 @njit(cache=True)
 def run_vector(
@@ -33,52 +38,73 @@ def run_vector(
     """
     out = np.zeros(METRICS, np.int64)
     memory = renewed(memory)
-    done = np.zeros(len(tiles), np.int64)
-    there = np.zeros(len(tiles), np.int64)
-    store_done = np.zeros(len(tiles), np.int64)
-    loads = np.cumsum(tiles[:, LOADED]) * 8
-    outputs = -(-loads[-1] // REGION_BITS) * REGION_BITS
-    stores = np.cumsum(tiles[:, STORED]) * 8 + outputs
-    now, computed, stored = 0, 0, 0
+    ends = np.zeros((3, len(tiles)), np.int64)  # of the data of a tile, in bits
+    ends[LOADED] = np.cumsum(tiles[:, LOADED]) * 8
+    ends[STORED] = np.cumsum(tiles[:, STORED]) * 8 + -(-ends[LOADED, -1] // REGION_BITS) * REGION_BITS
+    there = np.zeros((3, len(tiles)), np.int64)
+    now = 0
     for turn in range(len(tiles) + machine.depth):
-        while stored <= turn - machine.depth:
-            while computed <= stored:
-                arrived = arrival(memory, there[computed])
-                note(journal, ACTIVATIONS_READ, computed, memory.begun[computed % _TAGS], arrived)
-                note(journal, ACTIVATION_LOAD, computed, now, arrived)
-                out[ACTIVATION_LOAD] += max(0, arrived - now)
-                now = max(now, arrived)
-                work = -(-tiles[computed, OPERATIONS] // machine.lanes)
-                note(journal, VECTOR, computed, now, now + work)
-                out[VECTOR] += work
-                now += work
-                done[computed] = now
-                computed += 1
-            store_done[stored], bursts = _move(
-                memory, stores, tiles[stored, STORED], stored, done[stored], True
-            )
-            note(journal, ACTIVATIONS_WRITE, stored, memory.begun[-1], store_done[stored])
-            out[ACTIVATIONS_WRITE] += tiles[stored, STORED]
-            out[ACTIVATIONS_WRITE + TENSOR_COUNT] += bursts
-            stored += 1
-        if turn < len(tiles):
-            free = store_done[turn - machine.depth] if turn >= machine.depth else 0
-            there[turn], bursts = _move(memory, loads, tiles[turn, LOADED], turn, free, False)
-            out[ACTIVATIONS_READ] += tiles[turn, LOADED]
-            out[ACTIVATIONS_READ + TENSOR_COUNT] += bursts
-    out[CYCLES] = max(now, store_done[-1])
-    note(journal, STORE, len(tiles) - 1, now, out[CYCLES])
-    out[STORE] += out[CYCLES] - now
-    return out, settle(memory, out[CYCLES])
-
-
-_TAGS = 8
-"""More than there are parts of a buffer."""
+        tile = turn - machine.depth
+        for field in (STORED, LOADED):
+            if field == LOADED:
+                tile = turn
+            if not 0 <= tile < len(tiles):
+                continue
+            ready = there[STORED, tile - machine.depth] if field == LOADED and tile >= machine.depth else 0
+            if field == STORED:
+                now = ready = _compute(tiles, tile, now, there, machine, memory, journal, out)
+            there[field, tile] = _move(tiles, tile, field, ready, ends, memory, journal, out)
+    out[CYCLES] = wait(now, there[STORED, -1], STORE, out, journal, len(tiles) - 1, np.int64(0))
+    counted = settle(memory, out[CYCLES])
+    keep_commands(journal, memory.controller.log)
+    return out, counted
 
 
 @njit(cache=True)
-def _move(memory: Memory, ends: np.ndarray, size: int, tile: int, ready: int, write: bool) -> tuple[int, int]:
+def _compute(
+    tiles: np.ndarray,
+    tile: int,
+    now: int,
+    there: np.ndarray,
+    machine: Machine,
+    memory: Memory,
+    journal: Journal,
+    out: np.ndarray,
+) -> int:
+    """Let the vector unit execute a tile as soon as its operands are there; when it is done."""
+    arrived, size = arrival(memory, there[LOADED, tile]), tiles[tile, LOADED]
+    if size:
+        tag = tile % _TAGS
+        note_transfer(journal, ACTIVATIONS_READ, tile, memory.begun[tag], arrived, size, memory.bursts[tag])
+    now = wait(now, arrived, ACTIVATION_LOAD, out, journal, tile, np.int64(0))
+    end = now + -(-tiles[tile, OPERATIONS] // machine.lanes)
+    out[VECTOR] += end - now
+    note(journal, VECTOR, tile, now, end, np.int64(0))
+    note(journal, VECTOR, tile, now, end, np.int64(UNIT))
+    return end
+
+
+@njit(cache=True)
+def _move(
+    tiles: np.ndarray,
+    tile: int,
+    field: int,
+    ready: int,
+    ends: np.ndarray,
+    memory: Memory,
+    journal: Journal,
+    out: np.ndarray,
+) -> int:
+    """Load or store a tile; when the data are there (see `transfer`)."""
+    size = tiles[tile, field]
     if size == 0:
-        return ready, 0
-    piece = np.array([[ends[tile] - size * 8, size * 8]])
-    return transfer(memory, piece, size, ready, write, -1 if write else tile % _TAGS)
+        return ready
+    write = field == STORED
+    metric, tag = ACTIVATIONS_WRITE if write else ACTIVATIONS_READ, STORE_TAG if write else tile % _TAGS
+    piece = np.array([[ends[field, tile] - size * 8, size * 8]])
+    there, bursts = transfer(memory, piece, size, ready, write, tag)
+    out[metric] += size
+    out[metric + TENSOR_COUNT] += bursts
+    if write:
+        note_transfer(journal, metric, tile, memory.begun[tag], there, size, bursts)
+    return there
