@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram import controller_jump as jump
 from cgsim.dram import controller_state as at
 from cgsim.dram.controller_issue import candidate, returned
 from cgsim.dram.controller_state import (
@@ -80,7 +81,33 @@ def controller(config: Config, log_capacity: int = 0) -> Controller:
         (at.JUMP, config.jump),
     ):
         settings[place] = value
-    return fresh(settings, _tables(config.mapping, (channel, rank, group, bank, row, column)), log_capacity)
+    tables = _tables(config.mapping, (channel, rank, group, bank, row, column))
+    begin, width = _columns_alone(tables, column)
+    settings[at.COLUMN_BEGIN], settings[at.COLUMN_WIDTH] = begin, width
+    if width > 0:
+        settings[at.COLUMN_OUT] = int(_word(tables, begin)).bit_length() - 1
+    return fresh(settings, tables, log_capacity)
+
+
+def _word(tables: np.ndarray, bit: int) -> int:
+    """What a bit of a burst's number gives."""
+    return int(tables[bit // TABLE_BITS, 1 << bit % TABLE_BITS])
+
+
+def _columns_alone(tables: np.ndarray, bits: int) -> tuple[int, int]:
+    """The longest stretch of bits (begin, width) that are neighbours in the column and go nowhere else."""
+    best = begin = width = 0
+    last = 0
+    found = 0
+    for bit in range(TABLES * TABLE_BITS):
+        word = _word(tables, bit)
+        alone = 0 < word < 1 << bits and word & (word - 1) == 0
+        width = width + 1 if alone and (width == 0 or word == last << 1) else int(alone)
+        begin = bit if width == 1 else begin
+        last = word
+        if width > best:
+            found, best = begin, width
+    return found, best
 
 
 def _tables(name: str, bits: tuple[int, int, int, int, int, int]) -> np.ndarray:
@@ -115,7 +142,23 @@ def _serve(
     now, tried = m[at.NOW], m[at.TRIED]
     shift, page_bits, depth, inj = m[at.SHIFT], m[at.ROW_BITS] + m[at.COLUMN_BITS], m[at.DEPTH], m[at.INJ]
     banks = m[at.AT_BANKS]
-    for index in range(count):
+    requests, begin, pictures, attempt_at = 0, m[at.SEQUENCE], 0, NEVER
+    if count > depth:
+        requests = jump.period(m, step)
+        attempt_at = jump.plan(m, first, step, np.int64(0), count, requests)
+    index = 0
+    while index < count:
+        if index == attempt_at:
+            skipped, clocks = jump.attempt(m, first, step, index, count, tag, begin, now, tried)
+            index += skipped
+            now += clocks
+            pictures += 1
+            attempt_at = index + requests
+            if skipped > 0 or pictures == jump.PICTURES or attempt_at >= jump.row_end(m, first, step, index):
+                pictures = 0
+                attempt_at = jump.plan(m, first, step, index, count, requests)
+            if index == count:
+                break
         burst = (first + index * step) >> shift
         word = (
             tables[0, burst & _MASK]
@@ -128,26 +171,28 @@ def _serve(
             now += 1
             tried = 0
         if m[at.OUTSTANDING] > 0:
-            before = now
-            now = _wait_for_return(m, now)
-            if now != before:
-                tried = 0
+            if m[at.READS_WAITING] + m[at.RETURNS] >= m[at.OUTSTANDING]:
+                before = now
+                now = _wait_for_return(m, now)
+                if now != before:
+                    tried = 0
         while True:
             if m[channel + at.TICK] < now:
-                advance(m, channel, now, False)
+                advance(m, channel, now)
             if _waits(m, m[bank + at.HEAD + WRITE], word):
                 if write:
                     m[AT_COUNTS + MERGED_WRITES] += 1
                 else:
                     m[AT_COUNTS + FORWARDED_READS] += 1
-                    returned(m, now + 1, 1, tag)
+                    returned(m, now + 1, np.int64(1), tag)
                 break
             if m[channel + at.QUEUED + kind] < depth and not (write and _waits(m, m[bank + at.HEAD], word)):
                 _enter(m, channel, bank, kind, word, tag, now)
                 break
-            now = advance(m, channel, NEVER, True)
+            now = advance(m, channel, m[at.FOREVER])
             tried = 0
         tried += 1
+        index += 1
     if count > 0:
         m[AT_COUNTS + (WRITES if write else READS)] += count
         m[AT_COUNTS + LAST_ACCEPTED] = now
@@ -201,16 +246,14 @@ def _enter(m: np.ndarray, channel: int, bank: int, kind: int, word: int, tag: in
 @njit(cache=True)
 def _wait_for_return(m: np.ndarray, now: int) -> int:
     """The clock, from `now` on, at which fewer reads are under way than allowed."""
-    begin = m[at.AT_RETURNS]
     while True:
         _advance_all(m, now)
-        under_way, soonest = m[at.READS_WAITING], now + m[at.CL] + m[at.BURST]
-        for place in range(begin, begin + m[at.OUTSTANDING]):
-            if m[place] > now:
-                under_way += 1
-                soonest = min(soonest, m[place])
-        if under_way < m[at.OUTSTANDING]:
+        jump.forget_returned(m, now)
+        if m[at.READS_WAITING] + m[at.RETURNS] < m[at.OUTSTANDING]:
             return now
+        soonest = now + m[at.CL] + m[at.BURST]
+        for place in range(m[at.AT_RETURNS], m[at.AT_RETURNS] + m[at.RETURNS]):
+            soonest = min(soonest, m[place])
         now = soonest
 
 
@@ -218,7 +261,7 @@ def _wait_for_return(m: np.ndarray, now: int) -> int:
 def _advance_all(m: np.ndarray, until: int) -> None:
     channel = m[at.AT_CHANNELS]
     for _ in range(m[at.CHANNELS]):
-        advance(m, channel, until, False)
+        advance(m, channel, until)
         channel += at.CHANNEL_WORDS
 
 
@@ -231,7 +274,7 @@ def finish(c: Controller, tag: int) -> int:
     channel, waiting = m[at.AT_CHANNELS], m[at.AT_TAGS] + tag * (m[at.CHANNELS] + 1)
     for _ in range(m[at.CHANNELS]):
         while m[waiting] > 0:
-            advance(m, channel, NEVER, True)
+            advance(m, channel, m[at.FOREVER])
         channel += at.CHANNEL_WORDS
         waiting += 1
     end = m[waiting]
@@ -256,7 +299,7 @@ def drain(c: Controller) -> int:
     channel = m[at.AT_CHANNELS]
     for _ in range(m[at.CHANNELS]):
         while m[channel + at.QUEUED] + m[channel + at.QUEUED + WRITE] > 0:
-            advance(m, channel, NEVER, True)
+            advance(m, channel, m[at.FOREVER])
         channel += at.CHANNEL_WORDS
     end = max(m[at.NOW], m[AT_COUNTS + LAST_RETURN], m[at.LAST_WRITE])
     _advance_all(m, end)

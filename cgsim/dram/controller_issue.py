@@ -34,7 +34,6 @@ from cgsim.dram.counters import (
     ROW_CONFLICTS,
     ROW_HITS,
     ROW_MISSES,
-    WR,
     WRITE_COMMANDS,
     WRITE_ROW_HITS,
 )
@@ -42,6 +41,7 @@ from cgsim.dram.counters import (
 _COLUMN, _OWN, _OTHER = 1 << 56, 2 << 56, 3 << 56
 """Priorities of a column command, of a row command for a request of the mode and of the other one; the request's age
 is added. With two buses the column command of a clock comes before the row command."""
+_NONE, _NO = np.int64(NONE), np.int64(0)  # no literals: a function is compiled for every literal it is given
 _HOLD = 4
 """A row that waiting requests want and that has served none is kept for so many tRC."""
 
@@ -150,7 +150,7 @@ def activate(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
     m[bank + at.OPENED] = clock
     m[bank + at.HIT + kind] = head
     m[bank + at.HIT + 1 - kind] = _find(m, m[bank + at.HEAD + 1 - kind], page)
-    _opened(m, rank, clock, 1)
+    _opened(m, rank, clock, np.int64(1))
     shifted = clock + m[at.ACT_SHIFT]
     _later(m, bank + READ, shifted + m[at.RCDR])
     _later(m, bank + WRITE, shifted + m[at.RCDW])
@@ -167,7 +167,7 @@ def activate(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
     _later(m, rank + at.BANK_REFRESH_NEXT, shifted + m[at.RRDS])
     _hold_row_bus(m, channel, clock + m[at.ACT_CLOCKS])
     m[AT_COUNTS + ACTIVATES] += 1
-    write_log(m, clock, ACT, rank, bank, page << m[at.COLUMN_BITS], kind)
+    write_log(m, clock, np.int64(ACT), rank, bank, page << m[at.COLUMN_BITS], kind)
     candidate(m, bank, mode)
 
 
@@ -176,15 +176,15 @@ def precharge(m: np.ndarray, channel: int, bank: int, clock: int, refreshing: bo
     """PRE, for the bank's oldest request or for a refresh."""
     rank = m[bank + at.RANK]
     mode = m[channel + at.MODE]
-    kind = 0
+    kind = _NO
     if not refreshing:
         kind = mode if m[bank + at.HEAD + mode] != NONE else 1 - mode
         m[m[bank + at.HEAD + kind] + at.CAUSE] = 2
         m[AT_COUNTS + ONDEMAND_PRECHARGES] += 1
     m[AT_COUNTS + PRECHARGES] += 1
-    write_log(m, clock, PRE, rank, bank, m[bank + at.OPEN] << m[at.COLUMN_BITS], kind)
+    write_log(m, clock, np.int64(PRE), rank, bank, m[bank + at.OPEN] << m[at.COLUMN_BITS], kind)
     _close(m, bank)
-    _opened(m, rank, clock, -1)
+    _opened(m, rank, clock, np.int64(-1))
     _later(m, bank + ACTIVATE, clock + m[at.RP] - m[at.ACT_SHIFT])
     _later(m, rank + PRECHARGE, clock + m[at.PPD])
     _later(m, rank + at.REFRESH_NEXT, clock + m[at.RP])
@@ -196,7 +196,7 @@ def precharge(m: np.ndarray, channel: int, bank: int, clock: int, refreshing: bo
 def precharge_all(m: np.ndarray, channel: int, rank: int, clock: int) -> None:
     """PREA: close all banks of the rank."""
     m[AT_COUNTS + PRECHARGES] += m[rank + at.OPEN_BANKS]
-    write_log(m, clock, PREA, rank, NONE, NONE, 0)
+    write_log(m, clock, np.int64(PREA), rank, _NONE, _NONE, _NO)
     _opened(m, rank, clock, -m[rank + at.OPEN_BANKS])
     bank = m[rank + at.FIRST_BANK]
     for _ in range(m[at.GROUPS] * m[at.BANKS]):
@@ -217,7 +217,7 @@ def refresh_rank(m: np.ndarray, channel: int, rank: int, clock: int) -> None:
     _later(m, rank + at.REFRESH_NEXT, clock + m[at.RFC])
     m[rank + at.REFRESH_END] = clock + m[at.RFC]
     m[AT_COUNTS + REFRESHES] += 1
-    write_log(m, clock, REF, rank, NONE, NONE, 0)
+    write_log(m, clock, np.int64(REF), rank, _NONE, _NONE, _NO)
     _paid(m, channel, rank, clock)
 
 
@@ -234,7 +234,7 @@ def refresh_bank(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
     if m[rank + at.ROUND] == (1 << banks) - 1:
         m[rank + at.ROUND] = 0
     m[AT_COUNTS + BANK_REFRESHES] += 1
-    write_log(m, clock, REFB, rank, bank, NONE, 0)
+    write_log(m, clock, np.int64(REFB), rank, bank, _NONE, _NO)
     _paid(m, channel, rank, clock)
 
 
@@ -276,6 +276,8 @@ def column(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
     m[bank + at.HIT + kind] = hit
     m[bank + at.SERVED] += 1
     m[rank + at.WAITING] -= 1
+    if m[rank + at.WAITING] == 0:
+        m[rank + at.LAST_IDLE] = clock
     if m[channel + at.TURN] < m[at.DEPTH]:
         m[channel + at.TURN] += 1
 
@@ -297,13 +299,13 @@ def column(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
         _later(m, at.LAST_WRITE, end)
     if m[at.RANKS] > 1 and not m[at.OWN_BUS]:
         _other_ranks(m, channel, rank, kind, clock)
-    code = RD if kind == READ else WR
+    code = RD + kind
     if m[at.CLOSED] and hit == NONE and m[bank + at.HIT + 1 - kind] == NONE:
         code += RDA - RD
         _later(m, bank + ACTIVATE, closing + m[at.RP] - m[at.ACT_SHIFT])
         _later(m, rank + at.REFRESH_NEXT, closing + m[at.RP])
         _close(m, bank)
-        _opened(m, rank, clock, -1)
+        _opened(m, rank, clock, np.int64(-1))
     else:
         _later(m, bank + PRECHARGE, closing)
     m[channel + at.COLUMN_BUS] = clock + 1
@@ -322,13 +324,9 @@ def returned(m: np.ndarray, end: int, latency: int, tag: int) -> None:
     m[at.AT_LATENCY + min(latency >> 2, LATENCY_BINS - 1)] += 1
     if tag >= 0:
         _later(m, m[at.AT_TAGS] + tag * (m[at.CHANNELS] + 1) + m[at.CHANNELS], end)
-    if m[at.OUTSTANDING] > 0:  # in the place of one that has returned
-        begin = m[at.AT_RETURNS]
-        place = begin
-        for one in range(begin, begin + m[at.OUTSTANDING]):
-            if m[one] < m[place]:
-                place = one
-        m[place] = end
+    if m[at.OUTSTANDING] > 0:
+        m[m[at.AT_RETURNS] + m[at.RETURNS]] = end
+        m[at.RETURNS] += 1
 
 
 @njit(cache=True)
@@ -359,6 +357,6 @@ def _other_ranks(m: np.ndarray, channel: int, rank: int, kind: int, clock: int) 
     other = m[channel + at.FIRST_RANK]
     for _ in range(m[at.RANKS]):
         if other != rank:
-            _later(m, other + READ, clock + other_rank(m, kind, READ))
-            _later(m, other + WRITE, clock + other_rank(m, kind, WRITE))
+            _later(m, other + READ, clock + other_rank(m, kind, _NO))
+            _later(m, other + WRITE, clock + other_rank(m, kind, 1 - _NO))
         other += at.RANK_WORDS

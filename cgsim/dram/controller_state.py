@@ -40,6 +40,9 @@ NONE = -1
     INJ,
     OUTSTANDING,
     JUMP,
+    COLUMN_BEGIN,
+    COLUMN_WIDTH,
+    COLUMN_OUT,
     CL,
     CWL,
     BURST,
@@ -68,9 +71,11 @@ NONE = -1
     PBACT,
     PBPB,
     SETTINGS,
-) = range(50)
+) = range(53)
 """Settings, at the beginning of the array. RANKS (or pseudo-channels) of a channel, GROUPS of a rank, BANKS of a
-group; SHIFT: bits of an address within a burst; timing as `Standard` names it."""
+group; SHIFT: bits of an address within a burst; COLUMN_: bits
+[begin, begin + width) of a burst's number are bits of the column and nothing else, from bit `out` up; timing as
+`Standard` names it."""
 
 NO_REFRESH, ALL_BANK, PER_BANK = range(3)
 
@@ -89,12 +94,20 @@ NO_REFRESH, ALL_BANK, PER_BANK = range(3)
     AT_BUSY,
     AT_TAGS,
     AT_RETURNS,
+    RETURNS,
     AT_LOG,
     LOG_CAPACITY,
+    AT_OLDER,
+    AT_NEWER,
+    AT_SAVED,
+    ARMED,
+    TAKEN,
+    FOREVER,
     AT_COUNTS,
-) = range(SETTINGS, SETTINGS + 17)
+) = range(SETTINGS, SETTINGS + 24)
 """NOW, TRIED: the clock, and requests offered in it. SEQUENCE: requests accepted. LAST_WRITE: end of the last write's
-data. AT_: where the records begin. AT_COUNTS is the place of the counts itself."""
+data. RETURNS: how many reads have got their command and are listed with their return clock. AT_OLDER to TAKEN: see
+controller_jump. FOREVER: NEVER. AT_: where the records begin. AT_COUNTS is the place of the counts itself."""
 AT_LATENCY = AT_COUNTS + COUNTERS
 FIXED = AT_LATENCY + LATENCY_BINS
 
@@ -140,14 +153,16 @@ GROUP_WORDS = 4
     SINCE,
     REFRESH_END,
     WAITING,
+    LAST_IDLE,
     FIRST_BANK,
     RANK_INDEX,
     ACTS_PLACE,
     ACTS,
-) = range(4, 18)
+) = range(4, 19)
 RANK_WORDS = ACTS + 4
 """Of a rank. ROUND: mask of the banks refreshed in this round. SINCE: clock of the last change between no bank open
-and some. WAITING: requests. ACTS: clocks of the last four ACT."""
+and some. WAITING: requests; LAST_IDLE: the last clock at which
+there was none left. ACTS: clocks of the last four ACT."""
 
 (
     TICK,
@@ -209,11 +224,16 @@ def fresh(settings: np.ndarray, tables: np.ndarray, log_capacity: int) -> Contro
     at_tags = at_busy + banks
     at_returns = at_tags + TAGS * (channels + 1)
     at_log = at_returns + settings[OUTSTANDING]
-    m = np.zeros(at_log + log_capacity * LOG_WORDS, np.int64)
+    at_older = at_log + log_capacity * LOG_WORDS
+    picture = 16 + channels * 16 + ranks * 16 + groups * 4 + banks * 16 + channels * 2 * depth * 4 + buses * 4
+    picture += settings[OUTSTANDING] + 1
+    at_saved = at_older + 2 * picture
+    m = np.zeros(at_saved + 4 + FIXED - AT_COUNTS + banks, np.int64)
     m[:SETTINGS] = settings[:SETTINGS]
     m[AT_CHANNELS], m[AT_RANKS], m[AT_GROUPS], m[AT_BANKS] = at_channels, at_ranks, at_groups, at_banks
     m[AT_BUSES], m[AT_ENTRIES], m[AT_BUSY], m[AT_TAGS] = at_buses, at_entries, at_busy, at_tags
     m[AT_RETURNS], m[AT_LOG], m[LOG_CAPACITY] = at_returns, at_log, log_capacity
+    m[AT_OLDER], m[AT_NEWER], m[AT_SAVED], m[FOREVER] = at_older, at_older + picture, at_saved, NEVER
     for index in range(channels):
         _channel(m, index)
     for index in range(ranks):
@@ -238,9 +258,8 @@ def fresh(settings: np.ndarray, tables: np.ndarray, log_capacity: int) -> Contro
         m[bank + BUS] = at_buses + (rank if m[OWN_BUS] else channel) * BUS_WORDS
     for index in range(buses):
         m[at_buses + index * BUS_WORDS + LAST_KIND] = NONE
-    m[at_returns:at_log] = -1
-    m[at_log:] = -1
-    log = m[at_log:].reshape((log_capacity, LOG_WORDS))
+    m[at_log:at_older] = -1
+    log = m[at_log:at_older].reshape((log_capacity, LOG_WORDS))
     return Controller(m, tables, m[AT_COUNTS:AT_LATENCY], m[AT_LATENCY:FIXED], log)
 
 

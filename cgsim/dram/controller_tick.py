@@ -22,13 +22,13 @@ _PREA, _REF, _REFB, _REFRESH_PRE = range(4, 8)
 
 
 @njit(cache=True)
-def advance(m: np.ndarray, channel: int, until: int, stop: bool) -> int:
-    """Do the ticks of a channel before clock `until`; `stop`: only up to the next column command. The next tick."""
+def advance(m: np.ndarray, channel: int, until: int) -> int:
+    """Do the ticks of a channel before clock `until` (NEVER: up to the next column command); the next tick."""
     clock = m[channel + at.TICK]
     again, stopping = False, False  # a second command in this clock; a column command has been issued
     while clock < until:
         if clock >= m[channel + at.NEXT_DUE]:
-            _refreshes_due(m, channel, clock)
+            refreshes_due(m, channel, clock)
         if not again:
             _turn(m, channel)
         place, kind, ready = _next(m, channel, clock)
@@ -46,13 +46,13 @@ def advance(m: np.ndarray, channel: int, until: int, stop: bool) -> int:
         clock = ready
         if kind <= WRITE:
             column(m, channel, place, clock)
-            stopping = stop
+            stopping = until == NEVER
             if m[at.DUAL]:
                 again = True
                 continue
         elif kind == ACTIVATE:
             activate(m, channel, place, clock)
-        elif kind == PRECHARGE or kind == _REFRESH_PRE:
+        elif kind in (PRECHARGE, _REFRESH_PRE):
             precharge(m, channel, place, clock, kind == _REFRESH_PRE)
         elif kind == _PREA:
             precharge_all(m, channel, place, clock)
@@ -68,7 +68,8 @@ def advance(m: np.ndarray, channel: int, until: int, stop: bool) -> int:
 
 
 @njit(cache=True)
-def _refreshes_due(m: np.ndarray, channel: int, clock: int) -> None:
+def refreshes_due(m: np.ndarray, channel: int, clock: int) -> None:
+    """Count the refreshes of the channel that are due at `clock`."""
     m[channel + at.NEXT_DUE] = NEVER
     rank = m[channel + at.FIRST_RANK]
     for _ in range(m[at.RANKS]):
