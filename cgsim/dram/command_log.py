@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import warnings
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -101,36 +101,18 @@ def _numbers(body: bytes, width: int, command: int, source: str) -> np.ndarray:
     body = body.replace(b"\r\n", b"\n").strip(b"\n")
     if not body:
         return np.zeros((0, width), np.int64)
-    text = re.sub(rb"[A-Za-z][A-Za-z_0-9]*", lambda name: _CODE_TEXT.get(name[0], b"?"), body)
-    lines = text.count(b"\n") + 1
-    if b"?" not in text and re.fullmatch(rb"[0-9,\n-]*", text):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            try:
-                values = np.fromstring(text.replace(b"\n", b","), dtype=np.int64, sep=",")
-            except (DeprecationWarning, ValueError):
-                values = np.zeros(0, np.int64)
-        if len(values) == lines * width and text.count(b",") == lines * (width - 1):
-            table = values.reshape(lines, width)
-            if not _uneven(text, width):
-                return table
-    _refuse(body, width, command, source)
-    raise AssertionError("a line that is refused was not found")
+    number, name = rb"-?[0-9]{1,18}", b"|".join(sorted(_CODE_TEXT, key=lambda code: -len(code)))
+    line = b",".join(b"(?:%b)" % name if column == command else number for column in range(width))
+    if not re.fullmatch(b"(?:%b\n)*+%b" % (line, line), body):
+        _refuse(body, width, command, source)
+    text = re.sub(rb"[A-Za-z][A-Za-z_0-9]*", lambda found: _CODE_TEXT[found[0]], body)
+    return np.fromstring(text.replace(b"\n", b","), dtype=np.int64, sep=",").reshape(-1, width)
 
 
 _CODE_TEXT = {name.encode(): str(code).encode() for name, code in _CODES.items()}
 
 
-def _uneven(text: bytes, width: int) -> bool:
-    """True if some line has another number of commas."""
-    symbols = np.frombuffer(text, np.uint8)
-    ends = np.append(np.flatnonzero(symbols == ord("\n")), len(symbols))
-    commas = np.flatnonzero(symbols == ord(","))
-    per_line = np.diff(np.searchsorted(commas, ends), prepend=0)
-    return bool((per_line != width - 1).any())
-
-
-def _refuse(body: bytes, width: int, command: int, source: str) -> None:
+def _refuse(body: bytes, width: int, command: int, source: str) -> NoReturn:
     """Raise CgsimError naming the first bad line."""
     for number, line in enumerate(body.decode("utf-8", "replace").split("\n"), 2):
         cells = line.split(",")
@@ -142,6 +124,7 @@ def _refuse(body: bytes, width: int, command: int, source: str) -> None:
         for column, cell in enumerate(cells):
             if column != command and not re.fullmatch(r"-?[0-9]{1,18}", cell):
                 raise CgsimError(f"{source}: line {number}: expected a whole number, got {cell!r}")
+    raise AssertionError("no line is bad")
 
 
 def write_log(
