@@ -42,6 +42,8 @@ _CODES = {
     "ACT1": ACT, "PREpb": PRE, "PREab": PREA, "REFab": REF, "REFpb": REFB, "REFb": REFB,
 }  # fmt: skip
 
+_CODE_TEXT: dict[bytes, bytes] = {name.encode(): str(code).encode() for name, code in _CODES.items()}
+
 _MOST_BYTES = 4 << 30
 
 
@@ -101,15 +103,12 @@ def _numbers(body: bytes, width: int, command: int, source: str) -> np.ndarray:
     body = body.replace(b"\r\n", b"\n").strip(b"\n")
     if not body:
         return np.zeros((0, width), np.int64)
-    number, name = rb"-?[0-9]{1,18}", b"|".join(sorted(_CODE_TEXT, key=lambda code: -len(code)))
+    number, name = rb"-?[0-9]{1,18}", b"|".join(sorted(_CODE_TEXT, reverse=True))
     line = b",".join(b"(?:%b)" % name if column == command else number for column in range(width))
     if not re.fullmatch(b"(?:%b\n)*+%b" % (line, line), body):
         _refuse(body, width, command, source)
     text = re.sub(rb"[A-Za-z][A-Za-z_0-9]*", lambda found: _CODE_TEXT[found[0]], body)
     return np.fromstring(text.replace(b"\n", b","), dtype=np.int64, sep=",").reshape(-1, width)
-
-
-_CODE_TEXT = {name.encode(): str(code).encode() for name, code in _CODES.items()}
 
 
 def _refuse(body: bytes, width: int, command: int, source: str) -> NoReturn:

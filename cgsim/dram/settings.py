@@ -43,6 +43,8 @@ class Config:
     max_outstanding: int = 0
     jump: bool = True
 
+    policy = "default"
+
     @property
     def device(self) -> Standard:
         """The standard's facts."""
