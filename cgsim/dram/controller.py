@@ -142,21 +142,27 @@ def _serve(
     now, tried = m[at.NOW], m[at.TRIED]
     shift, page_bits, depth, inj = m[at.SHIFT], m[at.ROW_BITS] + m[at.COLUMN_BITS], m[at.DEPTH], m[at.INJ]
     banks = m[at.AT_BANKS]
-    requests, begin, pictures, attempt_at = 0, m[at.SEQUENCE], 0, NEVER
+    requests, begin, left = 0, m[at.SEQUENCE], 0
+    event, beginning = NEVER, True  # request before which there is something to do about jumps: a row begins
     if count > depth:
         requests = jump.period(m, step)
-        attempt_at = jump.plan(m, first, step, np.int64(0), count, requests)
+        event = jump.plan(m, first, step, np.int64(0), count, requests)
     index = 0
     while index < count:
-        if index == attempt_at:
+        if index == event and beginning:
+            begin, beginning, left = m[at.SEQUENCE], False, jump.pictures(m, requests)
+            event += depth
+        elif index == event:
             skipped, clocks = jump.attempt(m, first, step, index, count, tag, begin, now, tried)
             index += skipped
             now += clocks
-            pictures += 1
-            attempt_at = index + requests
-            if skipped > 0 or pictures == jump.PICTURES or attempt_at >= jump.row_end(m, first, step, index):
-                pictures = 0
-                attempt_at = jump.plan(m, first, step, index, count, requests)
+            left -= 1
+            event = index + requests
+            if skipped > 0 or left == 0 or event >= jump.row_end(m, first, step, index):
+                beginning = True
+                event = jump.plan(m, first, step, index, count, requests)
+                if event == index and index < count:
+                    continue
             if index == count:
                 break
         burst = (first + index * step) >> shift

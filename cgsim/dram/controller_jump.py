@@ -32,8 +32,8 @@ from cgsim.dram.counters import (
     REFRESHES,
 )
 
-PICTURES = 16
-"""Pictures of the state taken in a row of every bank before giving up on it."""
+_APART = 8
+"""Requests between two pictures of the state, at least."""
 
 
 @njit(cache=True)
@@ -43,9 +43,15 @@ def period(m: np.ndarray, step: int) -> int:
     if not m[at.JUMP] or m[at.COLUMN_WIDTH] == 0 or step <= 0 or step % bytes_ or m[at.LOG_CAPACITY] > 0:
         return 0
     unit, requests = step >> m[at.SHIFT], 1
-    while (unit * requests) & ((1 << m[at.COLUMN_BEGIN]) - 1):
+    while requests < _APART or (unit * requests) & ((1 << m[at.COLUMN_BEGIN]) - 1):
         requests *= 2
     return requests
+
+
+@njit(cache=True)
+def pictures(m: np.ndarray, requests: int) -> int:
+    """So many are taken in a row of every bank before giving up on it."""
+    return 2 * m[at.DEPTH] // requests + 4
 
 
 @njit(cache=True)
@@ -58,7 +64,7 @@ def row_end(m: np.ndarray, first: int, step: int, index: int) -> int:
 
 @njit(cache=True)
 def plan(m: np.ndarray, first: int, step: int, index: int, count: int, requests: int) -> int:
-    """When to take the next picture of a run that is at request `index`: once the row fills the queue."""
+    """The request, from `index` on, after which it pays to look for periods: `index` or the first of a row."""
     if requests == 0:
         return NEVER
     needed = m[at.DEPTH] + 3 * requests
@@ -66,7 +72,7 @@ def plan(m: np.ndarray, first: int, step: int, index: int, count: int, requests:
     if index + needed > end:
         index = end
         end = row_end(m, first, step, index)
-    return index + m[at.DEPTH] if index + needed <= min(end, count) else NEVER
+    return index if index + needed <= min(end, count) else NEVER
 
 
 @njit(cache=True)
@@ -84,7 +90,8 @@ def forget_returned(m: np.ndarray, now: int) -> None:
 def attempt(
     m: np.ndarray, first: int, step: int, index: int, count: int, tag: int, begin: int, now: int, tried: int
 ) -> tuple[int, int]:
-    """Before request `index` of a run: (requests skipped, clocks they take). `begin`: sequence number of its first."""
+    """Before request `index` of a run: (requests skipped, clocks they take). `begin`: sequence
+    number of the first one to repeat."""
     requests = period(m, step)
     same = _picture(m, first + index * step, tag, begin, now, tried)
     older, newer, saved = m[at.AT_OLDER], m[at.AT_NEWER], m[at.AT_SAVED]
@@ -109,7 +116,7 @@ def attempt(
         return 0, 0
     clocks = now - m[saved]
     end = min(row_end(m, first, step, index), count)
-    times = min((end - index) // requests, _clocks_free(m, m[saved]) // clocks)
+    times = min((end - index) // requests, _clocks_free(m, m[saved + 3]) // clocks)
     if times <= 0 or not _grows(m, saved, tag, clocks):
         m[at.ARMED] = 0
         return 0, 0
@@ -228,10 +235,12 @@ def _bank(m: np.ndarray, bank: int, word: int, tick: int, now: int, begin: int, 
 @njit(cache=True)
 def _save(m: np.ndarray, saved: int, tag: int, now: int) -> None:
     """Keep what grows in a period: clock, counts, column commands of the open rows, last return and write."""
-    m[saved] = now
+    m[saved] = m[saved + 3] = now
+    for channel in range(m[at.AT_CHANNELS], m[at.AT_RANKS], at.CHANNEL_WORDS):
+        m[saved + 3] = min(m[saved + 3], m[channel + at.TICK])
     m[saved + 1] = m[at.LAST_WRITE]
     m[saved + 2] = _last_of(m, tag)
-    saved += 3
+    saved += 4
     for word in range(AT_COUNTS, FIXED):
         m[saved] = m[word]
         saved += 1
@@ -249,7 +258,7 @@ def _last_of(m: np.ndarray, tag: int) -> int:
 @njit(cache=True)
 def _grows(m: np.ndarray, saved: int, tag: int, clocks: int) -> bool:
     """Last return and last write have not moved in a period, or by the whole of it."""
-    reads = m[AT_COUNTS + LAST_RETURN] - m[saved + 3 + LAST_RETURN]
+    reads = m[AT_COUNTS + LAST_RETURN] - m[saved + 4 + LAST_RETURN]
     writes = m[at.LAST_WRITE] - m[saved + 1]
     tagged = _last_of(m, tag) - m[saved + 2]
     return (
@@ -292,7 +301,7 @@ def _repeat(
     """The state after so many more periods, in which the run goes on by `bursts`."""
     passed, accepted = times * clocks, times * requests
     moved = (bursts >> m[at.COLUMN_BEGIN]) << m[at.COLUMN_OUT]
-    grown = saved + 3
+    grown = saved + 4
     for word in range(AT_COUNTS, FIXED):
         if word != AT_COUNTS + LATENCY_MAX:
             m[word] += times * (m[word] - m[grown])
@@ -324,7 +333,7 @@ def _repeat(
     for rank in range(m[at.AT_RANKS], m[at.AT_GROUPS], at.RANK_WORDS):
         for kind in range(at.BANK_REFRESH_NEXT + 1):
             m[rank + kind] += passed
-        if m[rank + at.LAST_IDLE] >= m[saved]:
+        if m[rank + at.LAST_IDLE] >= m[saved + 3]:
             m[rank + at.LAST_IDLE] += passed
     for bus in range(m[at.AT_BUSES], m[at.AT_ENTRIES], at.BUS_WORDS):
         m[bus + at.END] += passed

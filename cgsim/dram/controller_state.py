@@ -228,7 +228,7 @@ def fresh(settings: np.ndarray, tables: np.ndarray, log_capacity: int) -> Contro
     picture = 16 + channels * 16 + ranks * 16 + groups * 4 + banks * 16 + channels * 2 * depth * 4 + buses * 4
     picture += settings[OUTSTANDING] + 1
     at_saved = at_older + 2 * picture
-    m = np.zeros(at_saved + 4 + FIXED - AT_COUNTS + banks, np.int64)
+    m = np.zeros(at_saved + 5 + FIXED - AT_COUNTS + banks, np.int64)
     m[:SETTINGS] = settings[:SETTINGS]
     m[AT_CHANNELS], m[AT_RANKS], m[AT_GROUPS], m[AT_BANKS] = at_channels, at_ranks, at_groups, at_banks
     m[AT_BUSES], m[AT_ENTRIES], m[AT_BUSY], m[AT_TAGS] = at_buses, at_entries, at_busy, at_tags
