@@ -23,6 +23,7 @@ from cgsim.dram.dramsim_issue import answered, bucket_of
 from cgsim.dram.dramsim_state import (
     ACCEPTED,
     ACCEPTED_LAST,
+    ACTIVITY,
     ADDRESS,
     ARRIVALS,
     ARRIVALS_MASK,
@@ -84,6 +85,10 @@ from cgsim.dram.kernels import kernel
 __all__ = ["Dramsim", "controller", "drain", "finish", "renew", "serve"]
 
 
+PATIENCE = 1 << 20
+"""Clocks without a command, while requests wait, after which the rules have led into a dead end."""
+
+
 @kernel
 def serve(c: Dramsim, first: int, step: int, count: int, write: int, tag: int, ready: int) -> int:
     """Offer `count` requests at byte addresses first + i step, none before clock `ready`.
@@ -135,6 +140,7 @@ def _serve(words: np.ndarray, first: int, step: int, count: int, write: int, tag
                 if words[LIMIT] and _awaited(words) >= words[LIMIT]:
                     break
                 _accept(words, state, address, write, tag)
+                words[ACTIVITY] = now
                 words[OFFERED] += 1
                 words[ACCEPTED_LAST] = now
                 done += 1
@@ -160,6 +166,8 @@ def _advance(words: np.ndarray, wanted: int) -> None:
     """To the clock after the next tick in which anything happens, or to clock `wanted` if that is earlier."""
     first = words[FIRST_CHANNEL]
     at = words[first + NEXT]
+    if wanted == NEVER and words[NOW] - words[ACTIVITY] > PATIENCE:
+        raise RuntimeError("DRAMsim3's rules stop here: a write in a full buffer waits for a read behind it")
     if words[CHANNELS] == 1:
         if at < wanted:
             if words[LIMIT]:

@@ -50,7 +50,7 @@ HIT_CAP = 4
 
 @dataclass
 class Request:
-    """One access on its way: where it goes, and who waits for it (clocks of acceptance)."""
+    """One access on its way: where it goes, and who waits for it: (clock of acceptance, tag)."""
 
     address: int
     write: bool
@@ -59,7 +59,7 @@ class Request:
     bank: int
     row: int
     column: int
-    waiting: list[int]
+    waiting: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -88,12 +88,13 @@ class Channel:
         self.writes: list[Request] = []
         self.pending_reads: dict[int, Request] = {}
         self.pending_writes: set[int] = set()
-        self.returns: list[tuple[int, int]] = []  # (clock of the data, clock of acceptance)
+        self.returns: list[tuple[int, int, int]] = []  # (clock of the data, clock of acceptance, tag)
         self.activates: list[list[int]] = [[] for _ in range(config.ranks)]
         self.due: list[int] = []  # ranks, or banks, to refresh
         self.refreshed = 0  # number of the next refresh
         self.blocked: set[int] | None = None  # queues that a refresh blocks
         self.served, self.draining, self.clock = 0, 0, 0
+        self.last: dict[int, int] = {}  # tag -> clock of its last data
 
     def tick(self) -> None:
         """One clock."""
@@ -104,7 +105,7 @@ class Channel:
             interval //= config.ranks
         if self.clock and self.clock % interval == 0:
             self._refresh_due(kind)
-        self.returns = [pair for pair in self.returns if self._awaited(*pair)]
+        self.returns = [data for data in self.returns if self._on_the_way(*data)]
         found = self._refresh() if self.due else None
         if found is None:
             found = self._next()
@@ -122,7 +123,7 @@ class Channel:
         self._schedule()
         self.clock += 1
 
-    def offer(self, request: Request) -> bool:
+    def offer(self, request: Request, tag: int) -> bool:
         """Accept a request if there is room."""
         config, address, limit = self.config, request.address, self.config.trans_queue_size
         queue = self.reads if config.unified_queue or not request.write else self.writes
@@ -137,27 +138,34 @@ class Channel:
                 queue.append(request)
         elif address in self.pending_writes:
             self.counts[FORWARDED_READS] += 1
-            self.returns.append((self.clock + 1, self.clock))
+            self.returns.append((self.clock + 1, self.clock, tag))
         elif address in self.pending_reads:
             self.counts[MERGED_READS] += 1
-            self.pending_reads[address].waiting.append(self.clock)
+            self.pending_reads[address].waiting.append((self.clock, tag))
         else:
-            request.waiting.append(self.clock)
+            request.waiting.append((self.clock, tag))
             self.pending_reads[address] = request
             queue.append(request)
         return True
 
-    def idle(self) -> bool:
-        """Nothing is queued and no data are on their way."""
-        return not (self.pending_reads or self.pending_writes or self.returns)
+    def awaited(self, tag: int | None = None) -> int:
+        """Reads, all or those of a tag, that have not got their data by this clock."""
+        tags = [of for request in self.pending_reads.values() for _, of in request.waiting]
+        tags += [of for at, _, of in self.returns if at > self.clock]
+        return len(tags) if tag is None else tags.count(tag)
 
-    def _awaited(self, at: int, accepted: int) -> bool:
+    def busy(self) -> bool:
+        """Something is queued that will still be served: up to 8 writes may stay."""
+        return bool(any(self.queues) or self.reads or self.draining or len(self.writes) > 8)
+
+    def _on_the_way(self, at: int, accepted: int, tag: int) -> bool:
         if self.clock < at:
             return True
         latency = self.clock - accepted
         self.counts[LATENCY_SUM] += latency
         self.counts[LATENCY_MAX] = max(self.counts[LATENCY_MAX], latency)
         self.counts[LAST_RETURN] = max(self.counts[LAST_RETURN], self.clock)
+        self.last[tag] = max(self.last.get(tag, 0), self.clock)
         return False
 
     def _queue(self, bank: int) -> int:
@@ -303,8 +311,8 @@ class Channel:
             self.pending_writes.remove(request.address)
             return
         delay = config.timing["AL"] + config.timing["CL"] + config.burst_cycles
-        for accepted in self.pending_reads.pop(request.address).waiting:
-            self.returns.append((self.clock + delay, accepted))
+        for accepted, tag in self.pending_reads.pop(request.address).waiting:
+            self.returns.append((self.clock + delay, accepted, tag))
 
     def _constrain(self, command: int, number: int) -> None:
         """Earliest clocks of what follows, at every bank of the channel."""
@@ -379,31 +387,55 @@ class Stepped:
         self.counts = np.zeros(COUNTERS, np.int64)
         self.log: list[tuple[int, ...]] = []
         self.channels = [Channel(config, at, self.counts, self.log) for at in range(config.channels)]
-        self.clock = 0
-        """Clocks done."""
+        self.clock, self.offered, self.accepted = 0, 0, 0  # clocks done; accepted in this one; last one
+        self.tick()
 
     def tick(self) -> None:
         """One clock of all channels."""
         for channel in self.channels:
             channel.tick()
         self.clock += 1
+        self.offered = 0
 
-    def offer(self, address: int, write: bool) -> bool:
-        """Offer a request in the clock that was ticked last."""
-        place = {
-            key: address // self.config.request_bytes >> at & ((1 << width) - 1)
-            for key, (at, width) in self.config.fields().items()
-        }
-        request = Request(address, write, place["ra"], place["bg"], place["ba"], place["ro"], place["co"], [])
-        return self.channels[place["ch"]].offer(request)
-
-    def run(self, requests: list[tuple[int, bool]]) -> tuple[int, int]:
-        """Serve a stream until all reads are back: (clock of the last acceptance, total clocks)."""
-        at, accepted = 0, 0
-        while at < len(requests) or any(c.pending_reads or c.returns for c in self.channels):
+    def serve(self, first: int, step: int, count: int, write: int, tag: int, ready: int) -> int:
+        """Offer a run of requests, none before clock `ready`; returns the clock of the last acceptance."""
+        done = 0
+        while True:
+            if self.clock >= ready:
+                while done < count and self._offer(first + done * step, bool(write), tag):
+                    done += 1
+                if done >= count:
+                    return self.clock
             self.tick()
-            for _ in range(self.config.inj):
-                if at == len(requests) or not self.offer(*requests[at]):
-                    break
-                at, accepted = at + 1, self.clock
-        return accepted, self.clock
+
+    def finish(self, tag: int) -> int:
+        """Wait for the reads of a tag; returns the clock of the last of their data."""
+        while any(channel.awaited(tag) for channel in self.channels):
+            self.tick()
+        data = [at for channel in self.channels for at, _, of in channel.returns if of == tag]
+        return max([0, *data, *(channel.last.get(tag, 0) for channel in self.channels)])
+
+    def drain(self) -> int:
+        """Wait for everything; returns the clocks up to the last data or acceptance."""
+        while any(channel.busy() or channel.returns for channel in self.channels):
+            self.tick()
+        last = int(self.counts[LAST_RETURN])
+        return max(last + 1 if last else 0, self.accepted)
+
+    def _offer(self, address: int, write: bool, tag: int) -> bool:
+        config = self.config
+        if self.offered == config.inj:
+            return False
+        limit = config.max_outstanding
+        if limit and sum(channel.awaited() for channel in self.channels) >= limit:
+            return False
+        place = {
+            key: address // config.request_bytes >> at & ((1 << width) - 1)
+            for key, (at, width) in config.fields().items()
+        }
+        request = Request(address, write, place["ra"], place["bg"], place["ba"], place["ro"], place["co"])
+        if not self.channels[place["ch"]].offer(request, tag):
+            return False
+        self.offered += 1
+        self.accepted = self.clock
+        return True

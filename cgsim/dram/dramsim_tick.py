@@ -7,6 +7,7 @@ import numpy as np
 from cgsim.dram.counters import ACT, ONDEMAND_PRECHARGES, PRE, RD, RDA, REF, REFB, WR, WRA
 from cgsim.dram.dramsim_issue import bucket_of, issue
 from cgsim.dram.dramsim_state import (
+    ACTIVITY,
     ADDRESS,
     BANK,
     BANK_ACT,
@@ -116,7 +117,11 @@ def tick(words: np.ndarray, state: int, now: int) -> None:
         first = command
         issued += 1
     moved = _schedule(words, state)
-    words[state + NEXT] = now + 1 if issued or moved else following
+    if issued or moved:
+        following = now + 1
+        if first < REF:
+            words[ACTIVITY] = now
+    words[state + NEXT] = following
 
 
 @kernel
