@@ -14,6 +14,8 @@ from cgsim.dram.stepped_timing import Past, Place
 
 REFRESH, COLUMN, ROW, ROW_OF_OTHERS = range(4)
 """Classes of candidates, the most urgent first."""
+_KEPT = 4
+"""For how many tRC a row is kept open for requests whose direction does not have its turn."""
 
 
 @dataclass(eq=False)
@@ -139,7 +141,17 @@ class Channel:
             return False
         if command == PREA and any(self.past.earliest(PRE, at) > now for at in self.ranks[place.rank].open):
             return False
+        if command == PRE and candidate.urgency != REFRESH and self._kept(place, now):
+            return False
         return self.past.earliest(command, place) <= now
+
+    def _kept(self, place: Place, now: int) -> bool:
+        """True if the open row was not used yet, is wanted (by the other direction) and not open for long."""
+        opened = self.past.last(ACT, place)
+        assert opened is not None
+        bank = self.banks[place]
+        wanted = any(r.row == bank.row for r in self._all_waiting(place))
+        return bank.served == 0 and wanted and now < opened + _KEPT * self.standard.rc
 
     def _candidates(self) -> list[Candidate]:
         found = []
@@ -174,11 +186,8 @@ class Channel:
         return [Candidate(urgency, head.number, PRE, place, head)]
 
     def _column_command(self, request: Request) -> int:
-        everyone = self.waiting[False] + self.waiting[True]
-        wanted = any(
-            other is not request and other.place == request.place and other.row == request.row
-            for other in everyone
-        )
+        others = (other for other in self._all_waiting(request.place) if other is not request)
+        wanted = any(other.row == request.row for other in others)
         if self.config.page_policy == "closed" and not wanted:
             return WRA if request.write else RDA
         return WR if request.write else RD
@@ -213,7 +222,11 @@ class Channel:
         return [] if target is None else [target]
 
     def _wanted(self, place: Place) -> bool:
-        return any(request.place == place for write in (False, True) for request in self.waiting[write])
+        return bool(self._all_waiting(place))
+
+    def _all_waiting(self, place: Place) -> list[Request]:
+        """Reads and writes that wait for a bank."""
+        return [request for request in self.waiting[False] + self.waiting[True] if request.place == place]
 
     # Issue
 
