@@ -32,14 +32,21 @@ def hardware(**changes: Any) -> Hardware:
             "accumulator_kib": 64,
             "gate_kib": 64,
             "double_buffered": True,
+            "port_bytes_per_cycle": "ideal",
         },
-        "dma": {"conditional_fetch": "on_demand"},
+        "dma": {"conditional_fetch": "on_demand", "burst_bytes": 64, "max_outstanding": 64},
         "dram": {"standard": "ideal", "bytes_per_cycle": 4, "latency_cycles": 10},
-        "mapping": {"batch": 1, "pixel_order": "raster", "channel_order": "natural"},
+        "mapping": {
+            "batch": 1,
+            "pixel_order": "raster",
+            "channel_order": "natural",
+            "activation_layout": "pixel_major",
+        },
     }
     for name, value in changes.items():
         section = next((s for s in values.values() if isinstance(s, dict) and name in s), values)
         section[name] = value
+    values["buffers"]["bytes_per_cycle"] = values["buffers"].pop("port_bytes_per_cycle")
     return Hardware.from_dict(values)
 
 
@@ -66,12 +73,40 @@ def accelerators(draw: st.DrawFn, batch: int = 1, **changes: Any) -> Hardware:
         "lanes": draw(st.integers(1, 8)),
         "double_buffered": draw(st.booleans()),
         "conditional_fetch": draw(st.sampled_from(["eager", "on_demand"])),
+        "port_bytes_per_cycle": draw(st.sampled_from(["ideal", "ideal", 1, 2, 5, 64])),
+        "burst_bytes": draw(st.sampled_from([32, 64, 128, 256])),
+        "activation_layout": draw(st.sampled_from(["pixel_major", "channel_major"])),
         "bytes_per_cycle": draw(st.sampled_from([0.5, 1.25, 3, 16])),
         "latency_cycles": draw(st.integers(0, 30)),
         "batch": batch,
         "pixel_order": draw(st.sampled_from(["raster", "block"])),
     }
     return hardware(**{**drawn, **changes})
+
+
+@st.composite
+def memories(draw: st.DrawFn) -> dict[str, Any]:
+    """Command-level DRAMs of every standard and setting, and the clock that they are asked from."""
+    standard = draw(st.sampled_from(["DDR4-2400", "DDR4-3200", "LPDDR4-2400", "LPDDR5-6400", "HBM2-2000"]))
+    bursts = [128, 256] if standard == "LPDDR4-2400" else [64, 128, 256]
+    refreshes = ["all_bank", "per_bank"] if standard in ("LPDDR5-6400", "HBM2-2000") else ["all_bank"]
+    return {
+        "clock_mhz": draw(st.sampled_from([500, 700, 1000, 1200, 1333, 2100])),
+        "burst_bytes": draw(st.sampled_from(bursts)),
+        "max_outstanding": draw(st.sampled_from([1, 2, 5, 64, 64])),
+        "dram": {
+            "standard": standard,
+            "channels": draw(st.sampled_from([1, 1, 2, 4])),
+            "ranks": 1 if standard == "HBM2-2000" else draw(st.sampled_from([1, 1, 2])),
+            "mapping": draw(
+                st.sampled_from(["streaming", "streaming", "RoBaRaCoCh", "ChRaBaRoCo", "MOP4CLXOR"])
+            ),
+            "page_policy": draw(st.sampled_from(["open", "open", "closed"])),
+            "queue_depth": draw(st.sampled_from([1, 2, 4, 32])),
+            "refresh": draw(st.sampled_from([*refreshes, "none"])),
+            "crossing_cycles": draw(st.sampled_from([0, 1, 2, 2, 5])),
+        },
+    }
 
 
 @st.composite

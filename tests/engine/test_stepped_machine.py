@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cgsim.dram.counters import COUNTS
 from cgsim.engine.columns import PHASES, STALLS, TENSORS
-from cgsim.engine.mapped import Mapped
 from cgsim.engine.replay import ARRAY_CYCLES
 from cgsim.engine.stepped.machine import SteppedMachine
 from cgsim.hardware import Hardware
@@ -19,79 +19,17 @@ from cgsim.mapping.operations import Operation
 from cgsim.mapping.slots import slots
 from cgsim.mapping.tiling import Tiling, need, whole_layer
 from cgsim.trace.network import Layer
-from cgsim.trace.pack import bytes_to_words, pack_bits
 from tests.conftest import VALIDATE
+from tests.engine.machine_cases import Case, cases
 from tests.engine.machines import accelerators, hardware, layers
 
-NAMES = ["cycles", *PHASES, *(f"{cause}_stall" for cause in STALLS), *TENSORS]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A layer of a batch on an accelerator; `gates` bool [batch, N or 1, M] or None."""
-
-    operation: Operation
-    hardware: Hardware
-    tiling: Tiling
-    gates: np.ndarray | None
-
-    @property
-    def batch(self) -> int:
-        return self.hardware.mapping.batch
-
-    def stepped(self, tiling: Tiling | None = None) -> SteppedMachine:
-        groups = self.hardware.array.column_groups
-        return SteppedMachine(
-            self.operation, self.hardware, tiling or self.tiling, groups, self.gates, self.batch
-        )
-
-    def counted(self) -> np.ndarray:
-        """What the kernels count."""
-        mapped = Mapped(self.operation, self.hardware, self.hardware.array.column_groups, tiling=self.tiling)
-        if self.gates is None:
-            return mapped.dense(self.batch)
-        return mapped.gated(bytes_to_words(pack_bits(self.gates))[None])[0]
-
-
-@st.composite
-def gates_of(draw: st.DrawFn, batch: int, channels: int, pixels: int) -> np.ndarray:
-    """Gates bool [batch, channels, pixels]: even, by channel, or in two stretches of different density."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    density = np.full((channels, batch * pixels), rng.choice([0, 0.1, 0.3, 0.6, 1]))
-    uneven = draw(st.sampled_from(["no", "by channel", "by pixel"]))
-    if uneven == "by channel":
-        density[:] = rng.choice([0, 0.2, 1], channels)[:, None]
-    elif uneven == "by pixel":
-        density[:, : draw(st.integers(0, batch * pixels))] = rng.choice([0, 0.2, 1])
-    gates = rng.random(density.shape) < density
-    return gates.reshape(channels, batch, pixels).transpose(1, 0, 2).copy()
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    kind = draw(st.sampled_from(["none", "activation", "activation", "activation", "pixel"]))
-    layer: Layer = draw(layers(kind == "activation", largest=draw(st.sampled_from([4, 8]))))
-    if kind == "pixel":
-        layer = Layer(**{**layer.to_json(), "gate": "pixel"})
-    batch = draw(st.sampled_from([1, 1, 2, 3]))
-    target: Hardware = draw(accelerators(batch))
-    _, height, width = layer.out_shape
-    rows = draw(st.integers(1, height))
-    columns = draw(st.integers(1, width)) if rows == 1 else width
-    tiling = Tiling(
-        tile_rows=rows,
-        tile_columns=columns,
-        tile_folds=draw(st.integers(1, 3)),
-        chunk_folds=draw(st.integers(1, 4)),
-        loop_order=draw(st.sampled_from(["weights_outer", "activations_outer", "weights_resident"])),
-        interleaved=layer.gate != "none" and target.buffers.double_buffered and draw(st.booleans()),
-        tile_samples=draw(st.integers(1, batch)) if (rows, columns) == (height, width) else 1,
-    )
-    gates = None
-    if layer.gate != "none":
-        channels = 1 if kind == "pixel" else layer.out_channels
-        gates = draw(gates_of(batch, channels, layer.pixels))
-    return Case(Operation(layer, residuals=draw(st.integers(0, 1))), target, tiling, gates)
+NAMES = [
+    "cycles",
+    *PHASES,
+    *(f"{cause}_stall" for cause in STALLS),
+    *TENSORS,
+    *(f"{tensor}_bursts" for tensor in TENSORS),
+]
 
 
 @given(cases())
@@ -101,6 +39,19 @@ def test_pipeline(case: Case) -> None:
     assert stepped["cycles"] == sum(stepped[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
     counted = dict(zip(NAMES, case.counted().tolist(), strict=False))
     assert counted == {name: stepped[name] for name in NAMES}
+
+
+@given(cases(dram=True))
+@settings(max_examples=3000 if VALIDATE else 60, deadline=None)
+def test_pipeline_with_dram(case: Case) -> None:
+    machine = case.stepped()
+    stepped = machine.run()
+    assert stepped["cycles"] == sum(stepped[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
+    counted = case.counted().tolist()
+    assert dict(zip(NAMES, counted, strict=False)) == {name: stepped[name] for name in NAMES}
+    assert dict(zip(COUNTS, counted[-len(COUNTS) :], strict=True)) == {
+        name: machine.memory.counts[name] for name in COUNTS
+    }
 
 
 def test_activations_that_came_with_an_empty_chunk_are_waited_for() -> None:
@@ -162,8 +113,9 @@ def test_dense_layers_take_what_the_formulas_say(data: st.DataObject, batch: int
 @settings(max_examples=2000 if VALIDATE else 200, deadline=None)
 def test_what_a_tiling_needs_holds_what_the_machine_loads(case: Case) -> None:
     """Parts of a buffer x the largest filling that one part ever gets is within `need`."""
-    layer, target, tiling = case.operation.layer, case.hardware, case.tiling
-    machine = case.stepped()
+    layer = replace(case.operation.layer, activation_bits=8, weight_bits=8)  # no parts of bytes
+    case = replace(case, operation=replace(case.operation, layer=layer))
+    target, tiling, machine = case.hardware, case.tiling, case.stepped()
     layout = slots(layer, target.array.cols, target.array.column_groups)
     needed = need(layer, layout, target, tiling, case.operation.residuals, case.gates is not None)
     filled: dict[str, Counter[int]] = {"w": Counter(), "a": Counter()}

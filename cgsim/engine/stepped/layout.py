@@ -66,17 +66,17 @@ class Layout:
                         at += length * layer.weight_bits
             reduction = layer.conditional_reduction if conditional else layer.base_reduction
             assert at - first == layer.out_channels * reduction * layer.weight_bits
-            at = _whole_regions(at)
+            at = whole_regions(at)
         bits = layer.activation_bits
         blocks = _blocks(layer.in_shape[0], base_edges(layer), bits, hardware)
         self.inputs = Tensor(layer.in_shape, bits, blocks, at)
-        at = _whole_regions(at + batch * self.inputs.size)
+        at = whole_regions(at + batch * self.inputs.size)
         blocks = _blocks(layer.out_channels, operation.output_cuts, bits, hardware)
         self.operands = []
         for _ in range(operation.residuals):
             self.operands.append(Tensor(layer.out_shape, bits, blocks, at))
             at += batch * self.operands[-1].size
-        self.outputs = Tensor(layer.out_shape, bits, blocks, _whole_regions(at))
+        self.outputs = Tensor(layer.out_shape, bits, blocks, whole_regions(at))
 
     def weight_pieces(self, conditional: bool, tile: int, chunk: int, channels: set[int]) -> list[Piece]:
         """The weights of `channels` that a step fetches."""
@@ -117,7 +117,8 @@ def _blocks(channels: int, edges: Iterable[int], bits: int, hardware: Hardware) 
     return blocks
 
 
-def _whole_regions(bits: int) -> int:
+def whole_regions(bits: int) -> int:
+    """`bits` rounded up to whole regions."""
     return -(-bits // REGION) * REGION
 
 

@@ -16,6 +16,9 @@ from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 
+AHEAD = 21
+"""The DMA looks so many steps ahead: a step's loads wait until those of the step so far before have arrived."""
+
 
 class SteppedMachine:
     """Runs one layer and counts what `cgsim.engine.pipeline` counts, under the same names."""
@@ -86,6 +89,8 @@ class SteppedMachine:
         if kind == "s":
             return self.vector_done[at] <= now
         step = self.program[at]
+        if at >= AHEAD and max(self.there[of, at - AHEAD] for of in "war") > now:
+            return False
         if kind == "r":
             return step.tile < self.depth or self.vector_done[step.tile - self.depth] <= now
         on_demand = self.hardware.dma.conditional_fetch == "on_demand"

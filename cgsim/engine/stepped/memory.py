@@ -107,11 +107,8 @@ class DramMemory(Memory):
     def __init__(self, hardware: Hardware) -> None:
         """An idle memory at cycle 0."""
         super().__init__(hardware)
-        config = hardware.dram.controller()
-        per_burst = self.burst_bytes // config.request_bytes
-        self.controller = SteppedController(
-            hardware.dram.controller(hardware.dma.max_outstanding * per_burst)
-        )
+        config = hardware.dram.controller(hardware.dma)
+        self.controller = SteppedController(config)
         self.request_bytes, self.tck = config.request_bytes, config.tck_ps
         self.period = round(1_000_000 / hardware.clock_mhz)
         self.crossing = hardware.dram.crossing_cycles

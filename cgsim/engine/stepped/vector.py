@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from math import ceil
 
+from cgsim.engine.stepped.layout import whole_regions
 from cgsim.engine.stepped.memory import NEVER, Memory, Transfer, memory
 from cgsim.hardware import Hardware
-
-RESULTS = 1 << 40
-"""Bit from which results lie."""
 
 
 def run_vector_layer(
@@ -17,7 +15,7 @@ def run_vector_layer(
 ) -> Counter[str]:
     """Execute tiles of (bytes loaded, lane operations, bytes stored); counts under the pipeline's names.
 
-    Operands lie from bit 0 on as they are loaded, results from RESULTS on as they are stored. `dram` is idle.
+    Operands lie in the order in which they are loaded, results as they are stored. `dram` is idle.
     """
     dram = dram or memory(hardware)
     parts = 2 if hardware.buffers.double_buffered else 1
@@ -32,7 +30,7 @@ def run_vector_layer(
     there = [NEVER if load else 0 for load, _, _ in tiles]
     done, stored = ([NEVER] * len(tiles) for _ in range(2))
     counts: Counter[str] = Counter()
-    place = {"load": 0, "store": RESULTS}
+    place = {"load": 0, "store": whole_regions(8 * sum(size for size, _, _ in tiles))}
     under_way: list[tuple[str, int, Transfer]] = []
     now, current, busy_until = 0, 0, 0
     while True:
