@@ -142,7 +142,7 @@ def _serve(
     now, tried = m[at.NOW], m[at.TRIED]
     shift, page_bits, depth, inj = m[at.SHIFT], m[at.ROW_BITS] + m[at.COLUMN_BITS], m[at.DEPTH], m[at.INJ]
     banks = m[at.AT_BANKS]
-    requests, begin, left = 0, m[at.SEQUENCE], 0
+    requests, begin, left, row = 0, m[at.SEQUENCE], 0, 0
     event, beginning = NEVER, True  # request before which there is something to do about jumps: a row begins
     if count > depth:
         requests = jump.period(m, step)
@@ -151,20 +151,20 @@ def _serve(
     while index < count:
         if index == event and beginning:
             begin, beginning, left = m[at.SEQUENCE], False, jump.pictures(m, requests)
+            row = jump.row_end(m, first, step, index)
             event += depth
         elif index == event:
             skipped, clocks = jump.attempt(m, first, step, index, count, tag, begin, now, tried)
             index += skipped
             now += clocks
-            left -= 1
+            left = left - 1 if skipped == 0 else jump.pictures(m, requests)
             event = index + requests
-            if skipped > 0 or left == 0 or event >= jump.row_end(m, first, step, index):
+            if left == 0 or event >= row:
                 beginning = True
-                event = jump.plan(m, first, step, index, count, requests)
-                if event == index and index < count:
-                    continue
+                event = jump.plan(m, first, step, row if left == 0 else index, count, requests)
             if index == count:
                 break
+            continue
         burst = (first + index * step) >> shift
         word = (
             tables[0, burst & _MASK]

@@ -51,7 +51,7 @@ def period(m: np.ndarray, step: int) -> int:
 @njit(cache=True)
 def pictures(m: np.ndarray, requests: int) -> int:
     """So many are taken in a row of every bank before giving up on it."""
-    return 2 * m[at.DEPTH] // requests + 4
+    return 2 * m[at.DEPTH] * m[at.CHANNELS] // requests + 4
 
 
 @njit(cache=True)
