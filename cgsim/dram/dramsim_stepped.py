@@ -412,8 +412,12 @@ class Stepped:
         """Wait for the reads of a tag; returns the clock of the last of their data."""
         while any(channel.awaited(tag) for channel in self.channels):
             self.tick()
-        data = [at for channel in self.channels for at, _, of in channel.returns if of == tag]
-        return max([0, *data, *(channel.last.get(tag, 0) for channel in self.channels)])
+        last = 0
+        for channel in self.channels:
+            data = [at for at, _, of in channel.returns if of == tag]
+            last = max([last, channel.last.pop(tag, 0), *data])
+            channel.returns = [(at, when, -1 if of == tag else of) for at, when, of in channel.returns]
+        return last
 
     def drain(self) -> int:
         """Wait for everything; returns the clocks up to the last data or acceptance."""
