@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MODULES = {"default": "controller", "ramulator2": "ramulator", "dramsim3": "dramsim"}
 _LATENCY_STEP = 4
+_LOG_ROOM = 4
+"""Commands per request for which a log has room at first."""
 
 ENERGY_SCOPE = "all devices, core supply (VDD) alone: without VPP, I/O and termination"
 
@@ -138,7 +140,7 @@ def replay(config: AnyConfig, stream: Stream, *, log: bool = False, per_clock: i
         config = dataclasses.replace(config, inj=per_clock)
     module = importlib.import_module(f"cgsim.dram.{_MODULES[memory.policy]}")
     offer = getattr(importlib.import_module("cgsim.dram.offer"), memory.policy)
-    room = 4 * stream.requests + 4096 if log else 0
+    room = int(_LOG_ROOM * stream.requests) + 4096 if log else 0
     while True:
         found = _run(module, offer, config, memory, stream, room)
         logged = found.counts[COUNTS[COMMANDS_LOGGED]]
