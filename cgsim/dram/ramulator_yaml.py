@@ -7,8 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
-import yaml
-
 from cgsim.dram.ramulator_config import (
     LEVELS,
     STANDARDS,
@@ -16,10 +14,11 @@ from cgsim.dram.ramulator_config import (
     Constraint,
     Mapper,
     Refresh,
+    RowPolicy,
     Scheduler,
     Standard,
 )
-from cgsim.dram.ramulator_config import RowPolicy as Rows
+from cgsim.dram.yaml_text import load_yaml
 from cgsim.errors import CgsimError, nearest
 
 _MOST_BYTES = 1 << 20
@@ -39,7 +38,7 @@ def load(path: str | Path) -> Config:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CgsimError(f"{path}: larger than {_MOST_BYTES} bytes, not a configuration of Ramulator")
-        values = _load_yaml(path.read_text(encoding="utf-8"), str(path))
+        values = load_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise CgsimError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -91,7 +90,7 @@ def _controller(node: _Node, channels: int, interleave: int) -> Config:
     scheduler = node.child("scheduler")
     rows = node.child("row_policy")
     mapper = node.child("addr_mapper")
-    row_policy = rows.choice("impl", get_args(Rows))
+    row_policy = rows.choice("impl", get_args(RowPolicy))
     cap = rows.integer("cap", 1, _MOST) if row_policy == "ClosedCAP" else 0
     organisation = dram.child("org")
     organisation.integer("dq", 1, 1024)
@@ -263,34 +262,3 @@ class _Node:
         for key in self._left:
             where = f"{self._path}.{key}" if self._path else key
             raise CgsimError(f"{self._source}: {where}: unknown key{nearest(key, self._known)}")
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, without duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = str(key_node.value)
-            if key in seen:
-                message = f"key {key!r} is there twice"
-                raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _load_yaml(text: str, source: str) -> Any:
-    try:
-        loader = _Loader(text)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        problem = " ".join(f"{error.context or ''} {error.problem or ''}".split())
-        raise CgsimError(f"{source}:{place} {problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
-        raise CgsimError(f"{source}: not valid YAML, {reason}") from None
