@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 from unittest.mock import patch
 
 from hypothesis import strategies as st
@@ -38,7 +38,7 @@ class Drain(NamedTuple):
     """Wait for everything."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Case:
     """What to ask of a memory."""
 
@@ -46,23 +46,11 @@ class Case:
     config: Config
     calls: tuple[Serve | Finish | Drain, ...]
 
-    def __repr__(self) -> str:
-        """What differs from a real standard and from the default settings."""
-        base = min(STANDARDS.values(), key=lambda other: len(_changes(self.standard, other)))
-        config = _changes(self.config, Config(DRAWN))
-        return f"Case({base.name} with {_changes(self.standard, base)}; {config}; {[*self.calls]})"
-
     @contextmanager
     def known(self) -> Iterator[None]:
         """The case's standard is one that its configuration can name."""
         with patch.dict(STANDARDS, {DRAWN: self.standard}):
             yield
-
-
-def _changes(one: Any, other: Any) -> dict[str, Any]:
-    """Fields of a dataclass that differ from those of another."""
-    pairs = ((field.name, getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
-    return {name: value for name, value, base in pairs if value != base and not name.startswith("currents")}
 
 
 @st.composite
@@ -158,7 +146,7 @@ def configs(draw: st.DrawFn, standard: Standard) -> Config:
 
 
 @st.composite
-def calls(draw: st.DrawFn, config: Config, capacity: int, request_bytes: int) -> Serve | Finish | Drain:
+def calls(draw: st.DrawFn, capacity: int, request_bytes: int, longer: int) -> Serve | Finish | Drain:
     """Mostly a run; addresses beyond the capacity are not asked for."""
     kind = draw(st.integers(0, 15))
     if kind == 0:
@@ -166,7 +154,7 @@ def calls(draw: st.DrawFn, config: Config, capacity: int, request_bytes: int) ->
     if kind <= 2:
         return Finish(draw(st.integers(-1, 3)))
     bursts = capacity // request_bytes
-    count = draw(st.sampled_from([0, 1, 1, 2, 3, 5, 9, 20, 40, 90]))
+    count = longer * draw(st.sampled_from([0, 1, 1, 2, 3, 5, 9, 20, 40, 90]))
     first = draw(st.sampled_from([0, 1]) | st.integers(0, min(bursts, 16) - 1) | st.integers(0, bursts - 1))
     step = draw(st.sampled_from([0, 1, 1, 1, 2, 3, 5]) | st.integers(0, bursts)) * 2 ** draw(
         st.integers(0, 8)
@@ -179,15 +167,19 @@ def calls(draw: st.DrawFn, config: Config, capacity: int, request_bytes: int) ->
         count,
         draw(st.booleans()),
         draw(st.integers(-1, 3)),
-        draw(st.sampled_from([-50, 0, 0, 0, 1, 7, 30, 100, 500])),
+        longer * draw(st.sampled_from([-50, 0, 0, 0, 1, 7, 30, 100, 500])),
     )
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
+def cases(draw: st.DrawFn, longer: int = 1) -> Case:
+    """`longer`: factor of the length of runs; above 1 some standards are real ones without changes."""
     standard = draw(standards())
+    if longer > 1 and draw(st.booleans()):
+        standard = replace(STANDARDS[draw(st.sampled_from(sorted(STANDARDS)))], name=DRAWN)
     config = draw(configs(standard))
     capacity = standard.rank_bytes * config.channels * config.ranks * standard.pseudo
     least = draw(st.sampled_from([1, 4, 12]))
-    asked = draw(st.lists(calls(config, capacity, standard.request_bytes), min_size=least, max_size=24))
+    call = calls(capacity, standard.request_bytes, longer)
+    asked = draw(st.lists(call, min_size=least, max_size=24))
     return Case(standard, config, tuple(asked))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgsim.dram.controller import Controller, controller, drain, finish, serve
-from cgsim.dram.counters import COMMANDS_LOGGED, COUNTS
+from cgsim.dram.counters import CLOCK, COMMANDS_LOGGED, COUNTS
 from cgsim.dram.legal_timings import standard_timings
 from cgsim.dram.legality import check, describe
 from cgsim.dram.mapping import decode_all, mapping
@@ -19,6 +22,7 @@ from tests.conftest import VALIDATE
 from tests.dram.memories import Case, Drain, Finish, Serve, cases
 
 LOG = 1 << 14
+ONE_BY_ONE = 1 << 30
 
 
 def stepped_answers(memory: SteppedController, case: Case) -> list[int]:
@@ -33,25 +37,26 @@ def stepped_answers(memory: SteppedController, case: Case) -> list[int]:
     return answers
 
 
-def answers(memory: Controller, case: Case, one_by_one: bool) -> tuple[list[int], list[int]]:
-    """The clock that each call of the kernels returned, and if offered one by one, of each acceptance."""
-    now, returned, accepted = 0, [], []
+def answers(memory: Controller, case: Case, parts: int = 1, accepted: list[int] | None = None) -> list[int]:
+    """The clock that each call returned, runs cut into `parts`; `accepted` collects that of every part."""
+    now, returned = 0, []
     for call in (*case.calls, Drain()):
         if isinstance(call, Finish):
             clock = finish(memory, call.tag)
         elif isinstance(call, Drain):
             clock = drain(memory)
-        elif one_by_one:
-            clock = serve(memory, call.first, call.step, 0, call.write, call.tag, now + call.pause)
-            for i in range(call.count):
-                first = call.first + i * call.step
-                clock = serve(memory, first, 0, 1, call.write, call.tag, now + call.pause)
-                accepted.append(clock)
         else:
-            clock = serve(memory, *call[:5], now + call.pause)
+            cuts = np.unique(np.linspace(0, call.count, min(parts, call.count) + 1, dtype=np.int64)).tolist()
+            ready = now + call.pause
+            clock = serve(memory, call.first, call.step, 0, call.write, call.tag, ready)
+            for begin, end in pairwise(cuts):
+                first = call.first + begin * call.step
+                clock = serve(memory, first, call.step, end - begin, call.write, call.tag, ready)
+                if accepted is not None:
+                    accepted.append(clock)
         returned.append(clock)
         now = max(now, clock)
-    return returned, accepted
+    return returned
 
 
 def in_order(log: np.ndarray) -> list[tuple[int, ...]]:
@@ -66,10 +71,10 @@ def test_kernels_equal_the_stepped_controller(case: Case) -> None:
         stepped = SteppedController(case.config)
         expected = stepped_answers(stepped, case)
         logged, whole = controller(case.config, LOG), controller(case.config)
-        returned, accepted = answers(logged, case, one_by_one=True)
-        assert returned == expected
+        accepted: list[int] = []
+        assert answers(logged, case, parts=ONE_BY_ONE, accepted=accepted) == expected
         assert accepted == stepped.accepted
-        assert answers(whole, case, one_by_one=False)[0] == expected
+        assert answers(whole, case) == expected
     assert in_order(logged.log[: logged.counts[COMMANDS_LOGGED]]) == stepped.log
     for kernel in (logged, whole):
         assert dict(zip(COUNTS, kernel.counts.tolist(), strict=True)) == dict(stepped.counts)
@@ -108,6 +113,24 @@ def test_stepped_is_legal_and_adds_up(case: Case) -> None:
     assert served == counts["row_hits"] + counts["row_misses"] + counts["row_conflicts"]
     assert sum(memory.latency) == counts["reads"]
     assert counts["commands_logged"] == len(memory.log)
+
+
+@given(cases(longer=50))
+@settings(max_examples=3000 if VALIDATE else 50, deadline=None)
+def test_long_runs(case: Case) -> None:
+    """With and without shortcuts, in one run or cut in two: the same; and legal."""
+    with case.known():
+        plain = replace(case.config, jump=False)
+        memories = [controller(plain, 1 << 19), controller(case.config), controller(case.config)]
+        logged, jumped, cut = memories
+        expected = answers(logged, case)
+        assert answers(jumped, case) == expected
+        assert answers(cut, case, parts=2) == expected
+        for memory in memories[1:]:
+            assert memory.counts.tolist() == logged.counts.tolist()
+            assert memory.latency.tolist() == logged.latency.tolist()
+        log = logged.log[: logged.counts[COMMANDS_LOGGED]]
+        assert broken(log, case.config, int(logged.counts[CLOCK])) == []
 
 
 @given(
