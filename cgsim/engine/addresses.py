@@ -34,6 +34,7 @@ def known_pieces(steps: np.ndarray, plan: Plan, work: Workload, machine: Machine
     pieces, used = no_pieces(), 0
     slices = slices_of(work.base_parts)
     everyone = np.ones(plan.channels[-1, 1], np.bool_)
+    samples = plan.pixels[-1, 1] // work.pixels
     for row in range(len(steps)):
         step = steps[row]
         at_pixels, at_channels = tile_at(step[TILE], plan)
@@ -54,7 +55,7 @@ def known_pieces(steps: np.ndarray, plan: Plan, work: Workload, machine: Machine
             if step[RESIDUAL_BYTES]:
                 start = used
                 for operand in range(work.residual_reads):
-                    first = plan.layout.residuals + operand * plan.layout.out_sample
+                    first = plan.layout.residuals + operand * samples * plan.layout.out_sample
                     pieces, used = _outputs(pieces, used, first, at_pixels, at_channels, plan, work)
                 _set(step, RESIDUAL_BYTES, start, used)
             if step[STORE_BYTES]:
@@ -103,7 +104,7 @@ def late_pieces(
     return pieces, used
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", _nrt=False)
 def _set(step: np.ndarray, transfer: int, first: int, end: int) -> None:
     step[transfer + FROM] = first
     step[transfer + TO] = end

@@ -15,7 +15,7 @@ _H1 = np.uint64(0x0101010101010101)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", _nrt=False)
 def popcount(word: np.uint64) -> int:
     """Number of ones in a 64-bit word (LLVM turns the shifts into one instruction)."""
     word = word - ((word >> np.uint64(1)) & _M1)
@@ -24,7 +24,7 @@ def popcount(word: np.uint64) -> int:
     return np.int64((word * _H1) >> np.uint64(56))  # type: ignore[return-value]
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", _nrt=False)
 def bits_at(words: np.ndarray, first: int, end: int) -> np.uint64:
     """The at most 64 bits [first, end) of `words` as one word."""
     low, high, shift = first >> 6, (end - 1) >> 6, np.uint64(first & 63)
@@ -34,7 +34,7 @@ def bits_at(words: np.ndarray, first: int, end: int) -> np.uint64:
     return bits & (_ALL >> np.uint64(64 - (end - first)))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", _nrt=False)
 def field_counts(word: np.uint64, size: int) -> np.uint64:
     """Ones in each field of `size` bits, in that field; `size` a power of two up to 64."""
     if size >= 2:
@@ -52,7 +52,7 @@ def field_counts(word: np.uint64, size: int) -> np.uint64:
     return word
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def count_range(words: np.ndarray, first: int, end: int) -> int:
     """Ones among the bits [first, end) of `words`, uint64 [W], bit p in word p // 64."""
     if end <= first:
@@ -68,7 +68,7 @@ def count_range(words: np.ndarray, first: int, end: int) -> int:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def any_in_range(words: np.ndarray, first: int, end: int) -> bool:
     """True if one of the bits [first, end) of `words` is set."""
     while first < end and not bits_at(words, first, min(first + 64, end)):
@@ -76,7 +76,7 @@ def any_in_range(words: np.ndarray, first: int, end: int) -> bool:
     return first < end
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def count_all(words: np.ndarray) -> int:
     """Ones in `words`, uint64 [R, W]."""
     total = 0
@@ -103,7 +103,7 @@ def unite(gates: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
     return united
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def append_bits(target: np.ndarray, at: int, words: np.ndarray, first: int, end: int) -> None:
     """Or the bits [first, end) of `words` into `target`, from bit `at` on; both uint64 [W]."""
     while first < end:

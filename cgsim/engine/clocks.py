@@ -60,7 +60,7 @@ def clocks_of(lanes: int, tiles: int) -> Clocks:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def advance(
     lane: int,
     step: np.ndarray,
@@ -109,7 +109,7 @@ def advance(
     clocks.now[lane] = now
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def wait(now: int, until: int, cause: int, out: np.ndarray, journal: Journal, tile: int, lane: int) -> int:
     """The later of `now` and `until`; the difference is counted, and noted, for `cause`."""
     if until <= now:

@@ -51,7 +51,7 @@ def memory(hardware: Hardware, log_capacity: int = 0) -> Memory:
     """The memory of `hardware`, for the kernels; it logs up to `log_capacity` commands of a layer."""
     dram, dma, port = hardware.dram, hardware.dma, hardware.buffers.bytes_per_cycle
     ideal = dram.standard == "ideal"
-    config = _UNUSED if ideal else dram.controller(dma.max_outstanding)
+    config = _UNUSED if ideal else dram.controller(dma)
     return Memory(
         round(hardware.dram_bytes_per_cycle * RATE_UNIT) if ideal else 0,
         dram.latency_cycles or 0,
@@ -97,7 +97,7 @@ def renewed(memory: Memory) -> Memory:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def transfer(
     memory: Memory, pieces: np.ndarray, size: int, ready: int, write: bool, tag: int
 ) -> tuple[int, int]:
@@ -123,7 +123,7 @@ def transfer(
     return max(there, state[PORT_FREE]), bursts
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _ask(memory: Memory, pieces: np.ndarray, write: bool, tag: int, ready: int) -> tuple[int, int]:
     """Offer the bursts of a transfer: (bursts, DRAM clock at which the last is accepted)."""
     at = -(-ready * memory.cycle // memory.clock) + memory.crossing
@@ -146,13 +146,13 @@ def _ask(memory: Memory, pieces: np.ndarray, write: bool, tag: int, ready: int) 
     return bursts, accepted
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _cycle(memory: Memory, clock: int) -> int:
     """The cycle at which the machine sees what happens at a DRAM clock."""
     return -(-clock * memory.clock // memory.cycle) + memory.crossing
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def arrival(memory: Memory, there: int) -> int:
     """The cycle that `transfer` promised."""
     if there >= 0:

@@ -81,7 +81,15 @@ class Mapped:
         key = (tiling, batch)
         if key not in self._plans:
             cuts = self.operation.output_cuts
-            self._plans[key] = plan(self.operation.layer, self.layout, tiling, self.hardware, batch, cuts)
+            self._plans[key] = plan(
+                self.operation.layer,
+                self.layout,
+                tiling,
+                self.hardware,
+                batch,
+                cuts,
+                self.operation.residuals,
+            )
         return self._plans[key]
 
     def _whole(self, batch: int) -> Plan:

@@ -51,7 +51,7 @@ from cgsim.mapping.plan import Plan
 RESIDUAL, OUTPUT = 2, 3
 """Tensors of a step, after WEIGHTS and ACTIVATIONS: the fields of its transfers, in their order."""
 _AHEAD = 20
-"""Steps whose loads may be under way at the same time; the buffers' parts allow fewer."""
+"""Steps that the DMA looks ahead: a step's loads wait until those _AHEAD + 1 steps before it are there."""
 NEXT, VECTOR_FREE, RESIDUAL_THERE, ACTIVATIONS_THERE, STORED = range(5)
 
 
@@ -62,7 +62,7 @@ class Run(NamedTuple):
     the activation buffer is used for the last time, `user` [2, F]: by the last of its steps issued so far.
     `decided_at`, `finished_at` [T]: the steps after which a tile's gates are known, and that end it.
     `vector_done`, `store_done` [T]. `at` [5]: the NEXT step to compute, tiles STORED, and the cycles of the
-    others of its fields. `spent` [lanes, METRICS] and `out` [METRICS]: what is counted.
+    others of its fields. `step_there` [3]: see `advance`. `spent` [lanes, METRICS] and `out` [METRICS]: what is counted.
     """
 
     program: Program
@@ -80,6 +80,7 @@ class Run(NamedTuple):
     vector_done: np.ndarray
     store_done: np.ndarray
     at: np.ndarray
+    step_there: np.ndarray
     spent: np.ndarray
     out: np.ndarray
 
@@ -92,10 +93,13 @@ def run_pipeline(
     run = _start(program, plan, work, machine, renewed(memory), journal)
     steps, tiles = program.steps, len(run.finished_at)
     for index in range(len(steps)):
-        _compute(run, index - _AHEAD - 1)
+        before = index - _AHEAD - 1
+        _compute(run, before)
+        floor = run.there[:, before].max() if before >= 0 else 0
         for tensor in range(OUTPUT):
             if steps[index, WEIGHT_BYTES + 3 * tensor]:
-                run.there[tensor, index] = _move(run, index, tensor, _ready(run, index, tensor))
+                ready = max(floor, _ready(run, index, tensor))
+                run.there[tensor, index] = _move(run, index, tensor, ready)
         weights, activations = _fillings(index, steps[index], plan)
         run.user[WEIGHTS, weights] = run.user[ACTIVATIONS, activations] = index
         _store(run, index - 2, steps[index, TILE] - _depth(run))
@@ -147,6 +151,7 @@ def _start(
         np.zeros(tiles, np.int64),
         np.zeros(tiles, np.int64),
         np.zeros(5, np.int64),
+        np.zeros(3, np.int64),
         np.zeros((lanes, METRICS), np.int64),
         np.zeros(METRICS, np.int64),
     )
@@ -159,13 +164,13 @@ def _start(
     return run
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _depth(run: Run) -> int:
     """Tiles that the activation and the accumulator buffer hold."""
     return run.machine.depth + run.plan.interleaved
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     """Which filling of the weight and of the activation buffer a step uses."""
     at_pixels, at_channels = tile_at(step[TILE], plan)
@@ -176,7 +181,7 @@ def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     return 0, at_pixels
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _ready(run: Run, index: int, tensor: int) -> int:
     """When a load may begin: its buffer part is free and, `on_demand`, the gates that want it are known."""
     step = run.program.steps[index]
@@ -199,7 +204,7 @@ def _ready(run: Run, index: int, tensor: int) -> int:
     return ready
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     """Issue a transfer of a step; when its data are there (see `transfer`)."""
     step = run.program.steps[index]
@@ -214,18 +219,18 @@ def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     return there
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _tag(index: int, tensor: int) -> int:
     return 3 * (index % (_AHEAD + 1)) + tensor
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _metric(step: np.ndarray, tensor: int) -> int:
     late = tensor > WEIGHTS or step[CONDITIONAL]
     return BASE_WEIGHTS_READ + tensor + 1 if late else BASE_WEIGHTS_READ
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _store(run: Run, finished: int, tile: int) -> None:
     """Store the tiles that a step up to `finished` ends, and those up to `tile`, in order."""
     at, steps = run.at, run.program.steps
@@ -243,7 +248,7 @@ def _store(run: Run, finished: int, tile: int) -> None:
         at[STORED] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _note(run: Run, index: int, tensor: int, there: int) -> None:
     step, memory = run.program.steps[index], run.memory
     tag = STORE_TAG if tensor == OUTPUT else _tag(index, tensor)
@@ -252,17 +257,17 @@ def _note(run: Run, index: int, tensor: int, there: int) -> None:
     note_transfer(run.journal, metric, step[TILE], memory.begun[tag], there, size, memory.bursts[tag])
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _arrived(run: Run, index: int, tensor: int) -> int:
-    there = arrival(run.memory, run.there[tensor, index])
+    there = run.there[tensor, index] = arrival(run.memory, run.there[tensor, index])
     _note(run, index, tensor, there)
     return there
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _compute(run: Run, last: int) -> None:
     """Let array and vector unit execute all steps up to `last`."""
-    at, clocks, there = run.at, run.clocks, np.zeros(3, np.int64)
+    at, clocks, there = run.at, run.clocks, run.step_there
     while at[NEXT] <= last:
         index = at[NEXT]
         step = run.program.steps[index]
@@ -300,7 +305,7 @@ def _compute(run: Run, last: int) -> None:
             note(run.journal, VECTOR, tile, begun, at[VECTOR_FREE], UNIT)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _lanes_with_slots(plan: Plan, work: Workload, machine: Machine) -> int:
     most = 0
     if machine.dataflow == IS:

@@ -103,7 +103,7 @@ def _filters(gates: np.ndarray, plan: Plan, work: Workload, machine: Machine) ->
     return filters_of(gates, plan.slot_of, plan.first_slot[-1])
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def one_tile(plan: Plan) -> bool:
     """True if the plan is that of unlimited buffers."""
     return plan.pixels.shape[0] == 1 and plan.folds.shape[0] == 1 and plan.loop_order != 1

@@ -20,7 +20,7 @@ class Scanner(NamedTuple):
     depth: int
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> tuple[int, int]:
     """(cycles until the last needed candidate of [first, end) has left the FIFO, number of those needed).
 
@@ -90,7 +90,7 @@ def batch_cycles(
     return batches
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _leave(left: np.ndarray, count: int, now: int, size: int, cycles: np.ndarray) -> None:
     """Let `count` indices leave in the cycles from `now` on; note when a batch is complete."""
     if count == 0:

@@ -221,7 +221,7 @@ def _run(
         run_rounds(run, rounds, lane if lanes > 1 else -1, machine, work.scanner)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _finish(step: np.ndarray, at_pixels: int, channels: np.ndarray, plan: Plan, work: Workload) -> None:
     pixels = plan.pixels[at_pixels, 1] - plan.pixels[at_pixels, 0]
     step[LAST] = 1
@@ -245,7 +245,7 @@ def _wanted_channels(
     return wanted
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _fetch_pixels(
     united: np.ndarray, pixels: np.ndarray, work: Workload, loaded: np.ndarray, stamp: int
 ) -> int:

@@ -42,6 +42,7 @@ def run_vector(
     ends[LOADED] = np.cumsum(tiles[:, LOADED]) * 8
     ends[STORED] = np.cumsum(tiles[:, STORED]) * 8 + -(-ends[LOADED, -1] // REGION_BITS) * REGION_BITS
     there = np.zeros((3, len(tiles)), np.int64)
+    piece = np.zeros((1, 2), np.int64)
     now = 0
     for turn in range(len(tiles) + machine.depth):
         tile = turn - machine.depth
@@ -52,16 +53,16 @@ def run_vector(
                 continue
             ready = there[STORED, tile - machine.depth] if field == LOADED and tile >= machine.depth else 0
             if field == STORED:
-                now = ready = _compute(tiles, tile, now, there, machine, memory, journal, out)
-            there[field, tile] = _move(tiles, tile, field, ready, ends, memory, journal, out)
+                now = ready = _execute(tiles, tile, now, there, machine, memory, journal, out)
+            there[field, tile] = _transfer(tiles, tile, field, ready, ends, memory, journal, out, piece)
     out[CYCLES] = wait(now, there[STORED, -1], STORE, out, journal, len(tiles) - 1, np.int64(0))
     counted = settle(memory, out[CYCLES])
     keep_commands(journal, memory.controller.log)
     return out, counted
 
 
-@njit(cache=True)
-def _compute(
+@njit(cache=True, _nrt=False)
+def _execute(
     tiles: np.ndarray,
     tile: int,
     now: int,
@@ -84,8 +85,8 @@ def _compute(
     return end
 
 
-@njit(cache=True)
-def _move(
+@njit(cache=True, _nrt=False)
+def _transfer(
     tiles: np.ndarray,
     tile: int,
     field: int,
@@ -94,6 +95,7 @@ def _move(
     memory: Memory,
     journal: Journal,
     out: np.ndarray,
+    piece: np.ndarray,
 ) -> int:
     """Load or store a tile; when the data are there (see `transfer`)."""
     size = tiles[tile, field]
@@ -101,7 +103,7 @@ def _move(
         return ready
     write = field == STORED
     metric, tag = ACTIVATIONS_WRITE if write else ACTIVATIONS_READ, STORE_TAG if write else tile % _TAGS
-    piece = np.array([[ends[field, tile] - size * 8, size * 8]])
+    piece[0, 0], piece[0, 1] = ends[field, tile] - size * 8, size * 8
     there, bursts = transfer(memory, piece, size, ready, write, tag)
     out[metric] += size
     out[metric + TENSOR_COUNT] += bursts

@@ -301,8 +301,9 @@ class Dram(Section):
         "domain into the other.",
     )
 
-    def controller(self, max_outstanding: int = 0) -> Config:
-        """The settings of the controller (not for `ideal`)."""
+    def controller(self, dma: Dma) -> Config:
+        """The settings of the controller that `dma` sees (not for `ideal`)."""
+        per_burst = max(1, dma.burst_bytes // STANDARDS[self.standard].request_bytes)
         return Config(
             standard=self.standard,
             channels=self.channels,
@@ -314,7 +315,7 @@ class Dram(Section):
             refresh=self.refresh,
             refresh_postponed=self.refresh_postponed,
             inj=self.channels,
-            max_outstanding=max_outstanding,
+            max_outstanding=dma.max_outstanding * per_burst,
         )
 
 
@@ -441,7 +442,7 @@ class Hardware(Section):
                 raise CgsimError(f"{source}: {'; '.join(wanted)}")
             return
         try:
-            check(dram.controller())
+            check(dram.controller(self.dma))
         except CgsimError as error:
             raise CgsimError(f"{source}: {error}") from None
         request = STANDARDS[dram.standard].request_bytes

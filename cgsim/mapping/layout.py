@@ -50,10 +50,11 @@ def layout_of(
     hardware: Hardware,
     batch: int,
     output_cuts: tuple[int, ...] = (),
+    residuals: int = 0,
 ) -> Layout:
     """The layout of `layer` whose channel tiles hold the column `folds`, for `batch` samples.
 
-    `output_cuts`: channels at which its reader's base channels begin or end.
+    `residuals` operands of a fused addition have a tensor each. `output_cuts`: channels at which its reader's base channels begin or end.
     """
     split = [_tile_ranges(layer, slots, folds, tile, loop_order) for tile in range(len(folds))]
     base_ranges, base_of = _joined([base for base, _ in split])
@@ -62,8 +63,8 @@ def layout_of(
     out_blocks, out_sample = _blocks(layer.out_shape, output_cuts, layer.activation_bits, hardware)
     late_weights = _regions(layer.out_channels * layer.base_reduction * layer.weight_bits)
     inputs = late_weights + _regions(layer.out_channels * layer.conditional_reduction * layer.weight_bits)
-    residuals = inputs + _regions(in_sample * batch)
-    outputs = residuals + _regions(out_sample * batch)
+    operands = inputs + _regions(in_sample * batch)
+    outputs = operands + _regions(residuals * out_sample * batch)
     return Layout(
         in_blocks,
         out_blocks,
@@ -75,7 +76,7 @@ def layout_of(
         late_of,
         late_weights,
         inputs,
-        residuals,
+        operands,
         outputs,
     )
 
