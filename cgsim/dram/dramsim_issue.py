@@ -181,6 +181,7 @@ def _activate(words: np.ndarray, bank: int, rank: int, row: int, now: int) -> No
     oldest = words[rank + OLDEST]
     words[rank + FAW + oldest] = now + words[ACT_FAW]
     words[rank + OLDEST] = (oldest + 1) & 3
+    wait(words, rank + RANK_ACT, words[rank + FAW + ((oldest + 1) & 3)])
     if words[rank + OPEN] == 0:
         words[COUNT_WORDS + IDLE_CYCLES] += now - words[rank + SINCE]
         words[rank + SINCE] = now

@@ -25,8 +25,9 @@ BUCKETS = 1 << 9
 STAGGERED, SIMULTANEOUS, BANK_STAGGERED = range(len(REFRESHES))
 
 # The first words. NOW: the clock; OFFERED: requests accepted in it; FREE, FREE_WAITER: lists of unused
-# records; ARRIVED, COLLECTED: reads that have their data, up to which clock (only with a limit).
-NOW, OFFERED, FREE, FREE_WAITER, ARRIVED, COLLECTED, ACCEPTED_LAST, ACTIVITY = range(8)
+# records; ARRIVED, COLLECTED: reads that have their data, up to which clock (only with a limit); ACTIVITY:
+# clock of the last command or acceptance; ZERO: 0.
+NOW, OFFERED, FREE, FREE_WAITER, ARRIVED, COLLECTED, ACCEPTED_LAST, ACTIVITY, ZERO = range(9)
 # Settings.
 (
     CHANNELS,
@@ -75,8 +76,10 @@ NOW, OFFERED, FREE, FREE_WAITER, ARRIVED, COLLECTED, ACCEPTED_LAST, ACTIVITY = r
     LOG_LINES,
     ARRIVALS,
     ARRIVALS_MASK,
-) = range(8, 54)
-LAYOUT = 54
+    SLOTS_MASK,
+    QUEUE_SIZE,
+) = range(9, 57)
+LAYOUT = 57
 """Position and mask of each of FIELDS in an address."""
 COUNT_WORDS = LAYOUT + 2 * len(FIELDS)
 LATENCY_WORDS = COUNT_WORDS + COUNTERS
@@ -119,9 +122,10 @@ OF_CHANNEL, RANK_NUMBER, BANKS_FROM, RANK_WORDS = range(12, 16)
 GROUP_ACT, GROUP_RD, GROUP_WR, GROUP_WORDS = range(4)
 BANK_ACT, BANK_RD, BANK_WR, BANK_PRE, BANK_REF, BANK_REFB, ROW, HITS = range(8)
 GROUP, RANK, QUEUE, TIME, GROUP_NUMBER, BANK_NUMBER, BANK_WORDS = range(8, 15)
-# A queue: its length and the requests in it, oldest first. A queue's time (no command of it issues before)
-# stands apart, with those of the other queues.
-LENGTH, SLOTS = range(2)
+# A queue: a ring of its requests, the oldest at START modulo the size of the ring. Apart from it stand, of all
+# queues of a channel together, the clock before which the queue has no command, and (QUEUES and 2 QUEUES words
+# further) two words with clocks that count besides: of the bank group and the rank, or ZERO.
+LENGTH, START, SLOTS = range(3)
 # A request. LINK: next of its list; CHAIN: of its bucket; WAITER: first read merged into it.
 ADDRESS, BANK, REQUEST_ROW, COLUMN, WRITE, ACCEPTED, TAG, LINK, CHAIN, WAITER, REQUEST_WORDS = range(11)
 # A read merged into another.
@@ -210,27 +214,33 @@ def _channel_size(config: Config) -> int:
     banks = groups * config.banks
     queues = config.ranks if config.queue_structure == "PER_RANK" else banks
     size = config.ranks * RANK_WORDS + groups * GROUP_WORDS + banks * BANK_WORDS
-    return size + queues * (2 + config.cmd_queue_size)
+    return size + queues * (3 + _queue_size(config))
+
+
+def _queue_size(config: Config) -> int:
+    """Words of a queue's record."""
+    return SLOTS + (1 << (config.cmd_queue_size - 1).bit_length())
 
 
 def _lay_out(records: np.ndarray, first: int, header: np.ndarray, config: Config) -> None:
     """Fill in what records say of each other; `first` is the index of the first word."""
     end = first + config.channels * CHANNEL_WORDS
-    per_rank, depth = config.queue_structure == "PER_RANK", config.cmd_queue_size
-    queues = int(header[QUEUES])
+    per_rank = config.queue_structure == "PER_RANK"
+    queues, size = int(header[QUEUES]), _queue_size(config)
     for number in range(config.channels):
         state = first + number * CHANNEL_WORDS
         rank_at, end = end, end + config.ranks * RANK_WORDS
         group_at, end = end, end + config.ranks * config.bank_groups * GROUP_WORDS
         bank_at, end = end, end + config.ranks * config.bank_groups * config.banks * BANK_WORDS
-        time_at, end = end, end + queues
-        queue_at, end = end, end + queues * (SLOTS + depth)
+        time_at, end = end, end + 3 * queues
+        queue_at, end = end, end + queues * size
         place = state - first
         records[place + NUMBER] = number
         records[place + FIRST_QUEUE], records[place + FIRST_TIME] = queue_at, time_at
         records[place + FIRST_RANK], records[place + FIRST_BANK] = rank_at, bank_at
         records[place + NEXT] = records[place + NEXT_REFRESH] = header[INTERVAL]
         records[time_at - first : time_at - first + queues] = NEVER
+        records[time_at - first + queues : time_at - first + 3 * queues] = ZERO
         for at in range(config.ranks * config.bank_groups * config.banks):
             group = at // config.banks
             rank = group // config.bank_groups
@@ -238,7 +248,7 @@ def _lay_out(records: np.ndarray, first: int, header: np.ndarray, config: Config
             bank = records[bank_at - first + at * BANK_WORDS :]
             bank[ROW], bank[GROUP] = -1, group_at + group * GROUP_WORDS
             bank[RANK] = rank_at + rank * RANK_WORDS
-            bank[QUEUE], bank[TIME] = queue_at + queue * (SLOTS + depth), time_at + queue
+            bank[QUEUE], bank[TIME] = queue_at + queue * size, time_at + queue
             bank[GROUP_NUMBER], bank[BANK_NUMBER] = group % config.bank_groups, at % config.banks
         for rank in range(config.ranks):
             record = records[rank_at - first + rank * RANK_WORDS :]
@@ -262,6 +272,8 @@ def _settings(config: Config) -> dict[int, int]:
         BANKS: config.banks,
         QUEUES: config.ranks if per_rank else config.ranks * config.bank_groups * config.banks,
         DEPTH: config.cmd_queue_size,
+        QUEUE_SIZE: _queue_size(config),
+        SLOTS_MASK: _queue_size(config) - SLOTS - 1,
         ROOM: config.trans_queue_size,
         INJ: config.inj,
         LIMIT: config.max_outstanding,

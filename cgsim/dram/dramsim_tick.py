@@ -29,7 +29,6 @@ from cgsim.dram.dramsim_state import (
     DRAINING,
     DUAL,
     DUE,
-    FAW,
     FIRST_BANK,
     FIRST_QUEUE,
     FIRST_TIME,
@@ -46,9 +45,9 @@ from cgsim.dram.dramsim_state import (
     NEVER,
     NEXT,
     NEXT_REFRESH,
-    OLDEST,
     PER_RANK,
     QUEUE,
+    QUEUE_SIZE,
     QUEUED,
     QUEUES,
     RANK,
@@ -66,7 +65,9 @@ from cgsim.dram.dramsim_state import (
     SEEN,
     SERVED,
     SLOTS,
+    SLOTS_MASK,
     STAGGERED,
+    START,
     TAIL,
     TIME,
     UNBLOCKED,
@@ -74,6 +75,7 @@ from cgsim.dram.dramsim_state import (
     WRITE,
     WRITE_COUNT,
     WRITE_SEEN,
+    ZERO,
 )
 from cgsim.dram.kernels import kernel
 
@@ -81,6 +83,7 @@ HIT_CAP = 4
 """Column commands to a row after which the oldest request may close it although others hit it."""
 DRAIN_ABOVE = 8
 """Waiting writes above which they drain when nothing else is queued."""
+NOTHING, MOVED, AGAIN = range(3)
 
 
 @kernel
@@ -104,24 +107,39 @@ def tick(words: np.ndarray, state: int, now: int) -> None:
         if RD <= command <= WRA:
             if RD <= first <= WRA:
                 break
-            queue = words[bank + QUEUE]
-            length = words[queue + LENGTH] - 1
-            words[queue + LENGTH] = length
-            for slot in range(queue + SLOTS + at, queue + SLOTS + length):
-                words[slot] = words[slot + 1]
+            _leave(words, words[bank + QUEUE], at)
             words[state + QUEUED] -= 1
             words[state + SEEN] = words[state + WRITE_SEEN] = 0
         elif first >= 0 and not RD <= first <= WRA:
             break
+        look_again(words, words[bank + TIME])
         issue(words, command, bank, entry, now)
         first = command
         issued += 1
     moved = _schedule(words, state)
     if issued or moved:
-        following = now + 1
         if first < REF:
             words[ACTIVITY] = now
+        if moved == AGAIN or words[state + DUE] > 0:
+            following = now + 1
+        else:
+            following = min(words[state + NEXT_REFRESH], _earliest(words, state, now))
     words[state + NEXT] = following
+
+
+@kernel
+def slot_of(words: np.ndarray, queue: int, at: int) -> int:
+    """Word that names request `at` of a queue, counted from the oldest."""
+    return queue + SLOTS + ((words[queue + START] + at) & words[SLOTS_MASK])
+
+
+@kernel
+def _leave(words: np.ndarray, queue: int, at: int) -> None:
+    """Take request `at` out of a queue."""
+    for place in range(at, 0, -1):
+        words[slot_of(words, queue, place)] = words[slot_of(words, queue, place - 1)]
+    words[queue + START] += 1
+    words[queue + LENGTH] -= 1
 
 
 @kernel
@@ -149,7 +167,7 @@ def _refresh(words: np.ndarray, state: int, now: int) -> tuple[int, int]:
             ready = max(words[at + BANK_PRE], words[rank + RANK_PRE])
             if ready <= now:
                 if words[words[at + QUEUE] + LENGTH]:
-                    words[words[at + TIME]] = now
+                    look_again(words, words[at + TIME])
                 issue(words, PRE, at, 0, now)
                 return PRE, NEVER
             precharge = min(precharge, ready)
@@ -183,30 +201,78 @@ def _choose(words: np.ndarray, state: int, now: int) -> tuple[int, int, int, int
         if number == queues:
             number = 0
         time = words[times + number]
+        if time <= now:
+            time = _with_gates(words, times + number, queues, time)
         if blocked <= number < unblocked:
             continue
         if time <= now:
-            queue = words[state + FIRST_QUEUE] + number * (SLOTS + words[DEPTH])
-            if words[PER_RANK]:
-                command, at, time = _ready_of_rank(words, queue, now)
-            else:
-                command, at, time = _ready_of_bank(words, queue, now)
+            queue = words[state + FIRST_QUEUE] + number * words[QUEUE_SIZE]
+            command, at, time = _ready(words, queue, times + number, now)
             if command >= 0:
                 words[state + SERVED] = number
                 if command == PRE:
                     words[COUNT_WORDS + ONDEMAND_PRECHARGES] += 1
-                return command, words[queue + SLOTS + at], at, NEVER
-            words[times + number] = time
+                return command, words[slot_of(words, queue, at)], at, NEVER
         following = min(following, time)
     return -1, 0, 0, following
 
 
 @kernel
+def _earliest(words: np.ndarray, state: int, now: int) -> int:
+    """The earliest clock after `now` in which a queue may have a command, no refresh being due."""
+    times, queues, following = words[state + FIRST_TIME], words[QUEUES], NEVER
+    for number in range(queues):
+        time = words[times + number]
+        if time <= now:
+            time = _with_gates(words, times + number, queues, time)
+            if time <= now:
+                queue = words[state + FIRST_QUEUE] + number * words[QUEUE_SIZE]
+                command, _, time = _ready(words, queue, times + number, now)
+                if command >= 0:
+                    return now + 1
+        following = min(following, time)
+    return max(following, now + 1)
+
+
+@kernel
+def _with_gates(words: np.ndarray, at: int, queues: int, time: int) -> int:
+    """When a queue's command can issue, with what its bank group and rank have to wait for."""
+    return max(time, words[words[at + queues]], words[words[at + 2 * queues]])
+
+
+@kernel
+def look_again(words: np.ndarray, at: int) -> None:
+    """What the queue with time word `at` does next is to be found out anew."""
+    words[at] = 0
+    words[at + words[QUEUES]] = words[at + 2 * words[QUEUES]] = ZERO
+
+
+@kernel
+def _ready(words: np.ndarray, queue: int, at: int, now: int) -> tuple[int, int, int]:
+    """The command that a queue with time word `at` can issue: (command, place in it, now).
+
+    Or (-1, 0, earliest clock), noted with the queue.
+    """
+    if words[PER_RANK]:
+        command, place, time = _ready_of_rank(words, queue, now)
+        if command < 0:
+            words[at] = time
+        return command, place, time
+    return _ready_of_bank(words, queue, at, now)
+
+
+@kernel
+def _wait_for(words: np.ndarray, at: int, time: int, group: int, rank: int) -> int:
+    """Note that a queue waits for clock `time` and those in words `group` and `rank`; returns the latest."""
+    queues = words[QUEUES]
+    words[at], words[at + queues], words[at + 2 * queues] = time, group, rank
+    return max(time, words[group], words[rank])
+
+
+@kernel
 def _act_time(words: np.ndarray, bank: int) -> int:
-    rank = words[bank + RANK]
-    window = words[rank + FAW + words[rank + OLDEST]]
     group = words[words[bank + GROUP] + GROUP_ACT]
-    return max(words[bank + BANK_ACT], group, words[rank + RANK_ACT], window)
+    return max(words[bank + BANK_ACT], group, words[words[bank + RANK] + RANK_ACT])
 
 
 @kernel
@@ -227,9 +293,9 @@ def _column_command(words: np.ndarray, write: int) -> int:
 @kernel
 def _awaits_read(words: np.ndarray, queue: int, at: int) -> bool:
     """Whether an older read of the same place is in the queue."""
-    entry = words[queue + SLOTS + at]
-    for slot in range(queue + SLOTS, queue + SLOTS + at):
-        other = words[slot]
+    entry = words[slot_of(words, queue, at)]
+    for place in range(at):
+        other = words[slot_of(words, queue, place)]
         if (
             not words[other + WRITE]
             and words[other + REQUEST_ROW] == words[entry + REQUEST_ROW]
@@ -241,59 +307,57 @@ def _awaits_read(words: np.ndarray, queue: int, at: int) -> bool:
 
 
 @kernel
-def _ready_of_bank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, int]:
-    """The command that a bank's queue can issue: (command, place in it, now), or (-1, 0, earliest clock)."""
+def _ready_of_bank(words: np.ndarray, queue: int, at: int, now: int) -> tuple[int, int, int]:
+    """As `_ready` for the queue of a bank."""
     length = words[queue + LENGTH]
     if length == 0:
-        return -1, 0, NEVER
-    head = words[queue + SLOTS]
+        return -1, 0, _wait_for(words, at, NEVER, ZERO, ZERO)
+    head = words[slot_of(words, queue, 0)]
     bank = words[head + BANK]
-    row = words[bank + ROW]
+    row, rank, group = words[bank + ROW], words[bank + RANK], words[bank + GROUP]
     if row < 0:
-        time = _act_time(words, bank)
+        time = _wait_for(words, at, words[bank + BANK_ACT], group + GROUP_ACT, rank + RANK_ACT)
         return (ACT, 0, now) if time <= now else (-1, 0, time)
-    missed, following, precharge = words[head + REQUEST_ROW] != row, NEVER, NEVER
-    if missed:
-        precharge = max(words[bank + BANK_PRE], words[words[bank + RANK] + RANK_PRE])
-        if words[bank + HITS] >= HIT_CAP:
-            if precharge <= now:
-                return PRE, 0, now
-            following = precharge
-    hits = False
-    read_time = write_time = -1
-    for at in range(length):
-        entry = words[queue + SLOTS + at]
+    missed, closing, reads, writes = words[head + REQUEST_ROW] != row, NEVER, 0, 0
+    if missed and words[bank + HITS] >= HIT_CAP:
+        closing = max(words[bank + BANK_PRE], words[rank + RANK_PRE])
+        if closing <= now:
+            return PRE, 0, now
+    read_time, write_time = _column_time(words, bank, 0), _column_time(words, bank, 1)
+    for place in range(length):
+        entry = words[slot_of(words, queue, place)]
         if words[entry + REQUEST_ROW] != row:
             continue
-        hits = True
         if words[entry + WRITE]:
-            if write_time < 0:
-                write_time = _column_time(words, bank, 1)
-            time = write_time
-            if time <= now and at and _awaits_read(words, queue, at):
-                continue
+            writes += 1
+            if write_time <= now and not (place and _awaits_read(words, queue, place)):
+                return _column_command(words, 1), place, now
         else:
-            if read_time < 0:
-                read_time = _column_time(words, bank, 0)
-            time = read_time
-        if time <= now:
-            return _column_command(words, words[entry + WRITE]), at, now
-        following = min(following, time)
-        if read_time > now and write_time > now:
-            break
-    if missed and not hits:
-        if precharge <= now:
-            return PRE, 0, now
-        following = precharge
-    return -1, 0, following
+            reads += 1
+            if read_time <= now:
+                return _column_command(words, 0), place, now
+    if reads + writes == 0:
+        if missed:
+            time = _wait_for(words, at, words[bank + BANK_PRE], ZERO, rank + RANK_PRE)
+            return (PRE, 0, now) if time <= now else (-1, 0, time)
+    elif writes == 0 and closing == NEVER:
+        return -1, 0, _wait_for(words, at, words[bank + BANK_RD], group + GROUP_RD, rank + RANK_RD)
+    elif reads == 0 and closing == NEVER:
+        return -1, 0, _wait_for(words, at, words[bank + BANK_WR], group + GROUP_WR, rank + RANK_WR)
+    time = closing
+    if reads:
+        time = min(time, read_time)
+    if writes and write_time > now:
+        time = min(time, write_time)
+    return -1, 0, _wait_for(words, at, time, ZERO, ZERO)
 
 
 @kernel
 def _ready_of_rank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, int]:
     """As `_ready_of_bank` for a queue that holds the requests of all banks of a rank."""
-    first, length, following = queue + SLOTS, words[queue + LENGTH], NEVER
+    length, following = words[queue + LENGTH], NEVER
     for at in range(length):
-        entry = words[first + at]
+        entry = words[slot_of(words, queue, at)]
         bank = words[entry + BANK]
         row = words[bank + ROW]
         if row < 0:
@@ -306,13 +370,13 @@ def _ready_of_rank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, i
         else:
             command, time = PRE, max(words[bank + BANK_PRE], words[words[bank + RANK] + RANK_PRE])
             allowed = True
-            for slot in range(first, first + at):
-                if words[words[slot] + BANK] == bank:
+            for place in range(at):
+                if words[words[slot_of(words, queue, place)] + BANK] == bank:
                     allowed = False
                     break
             if allowed and words[bank + HITS] < HIT_CAP:
-                for slot in range(first + at + 1, first + length):
-                    other = words[slot]
+                for place in range(at + 1, length):
+                    other = words[slot_of(words, queue, place)]
                     if words[other + BANK] == bank and words[other + REQUEST_ROW] == row:
                         allowed = False
                         break
@@ -325,8 +389,8 @@ def _ready_of_rank(words: np.ndarray, queue: int, now: int) -> tuple[int, int, i
 
 
 @kernel
-def _schedule(words: np.ndarray, state: int) -> bool:
-    """Move one transaction to a command queue. Returns whether another clock may move one."""
+def _schedule(words: np.ndarray, state: int) -> int:
+    """Move one transaction to a command queue: NOTHING, MOVED, or AGAIN: the next clock may move another."""
     was_draining = words[state + DRAINING] > 0
     if not was_draining and not words[UNIFIED]:
         writes = words[state + WRITE_COUNT]
@@ -344,24 +408,30 @@ def _schedule(words: np.ndarray, state: int) -> bool:
         before, entry = entry, words[entry + LINK]
     words[state + SEEN + kind] = before
     if not entry:
-        return False
+        return NOTHING
     if kind:
         if pending(words, words[entry + ADDRESS], 0):
             words[state + DRAINING] = 0
-            return was_draining
+            return AGAIN if was_draining else NOTHING
         words[state + DRAINING] -= 1
-    words[queue + SLOTS + words[queue + LENGTH]] = entry
+    words[slot_of(words, queue, words[queue + LENGTH])] = entry
     words[queue + LENGTH] += 1
-    words[words[bank + TIME]] = 0
+    look_again(words, words[bank + TIME])
     words[state + QUEUED] += 1
     words[state + COUNT + kind] -= 1
     if before:
         words[before + LINK] = words[entry + LINK]
     else:
         words[state + HEAD + kind] = words[entry + LINK]
+    following = words[entry + LINK]
     if words[state + TAIL + kind] == entry:
         words[state + TAIL + kind] = before
-    return True
+    if kind and words[state + DRAINING] == 0:
+        return AGAIN
+    while following and words[words[words[following + BANK] + QUEUE] + LENGTH] >= depth:
+        before, following = following, words[following + LINK]
+    words[state + SEEN + kind] = before
+    return AGAIN if following else MOVED
 
 
 @kernel
