@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cgsim.hardware import load_hardware as load_hardware
     from cgsim.results import Run as Run
     from cgsim.simulation import simulate as simulate
+    from cgsim.simulation import timeline as timeline
     from cgsim.trace import Trace as Trace
     from cgsim.trace import load_trace as load_trace
 
@@ -40,6 +41,7 @@ _HOME = {
     "load_trace": "cgsim.trace",
     "simulate": "cgsim.simulation",
     "sweep": "cgsim.explore",
+    "timeline": "cgsim.simulation",
 }
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "models",
     "simulate",
     "sweep",
+    "timeline",
 ]
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from cgsim.engine.compile_cache import compiled
 from cgsim.engine.run import run
+from cgsim.engine.timeline import record
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.results import Run, provenance
+from cgsim.results.timeline import Timeline
 from cgsim.trace import Trace, load_trace
 
 
@@ -54,6 +56,33 @@ def simulate(
         counts = run(trace, hardware, samples, check=check)
     origin = provenance(trace, hardware)
     return Run(counts.columns, provenance=origin, mapping=counts.mapping, fused=counts.fused)
+
+
+def timeline(
+    trace: Trace | str | os.PathLike[str],
+    hardware: Hardware | str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    sample: int = 0,
+    layers: str | None = None,
+) -> Timeline:
+    """What happens when, dense and gated, on one sample: for Perfetto, and for plots over time.
+
+    Args:
+        trace: from `cgsim.load_trace`, or what it takes.
+        hardware: from `cgsim.load_hardware`, or what it takes.
+        sample: its position in the trace; with `mapping.batch` above 1, its whole batch is shown.
+        layers: names with commas between them, each also FIRST:LAST (":" is all); by default the first layer
+            with gates.
+
+    Raises:
+        CgsimError: as `simulate`, or the trace has no such sample or layer.
+    """
+    trace = trace if isinstance(trace, Trace) else load_trace(trace)
+    hardware = load_hardware(hardware)
+    origin = provenance(trace, hardware)
+    told = {"trace": origin["trace"]["name"], "checksum": origin["trace"]["checksum"], "sample": sample}
+    told |= {"hardware": hardware.name, "batch": hardware.mapping.batch, "cgsim": origin["cgsim"]}
+    return Timeline(record(trace, hardware, sample, layers), hardware, told)
 
 
 def sample_positions(trace: Trace, samples: int | Sequence[int] | None) -> Sequence[int] | None:

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "hardware": {"errors", "atomic", "shipped", "dram"},
     "mapping": {"errors", "trace", "hardware"},
     "engine": {"errors", "trace", "hardware", "mapping", "dram"},
-    "results": {"errors", "atomic", "trace", "hardware", "engine.columns"},
+    "results": {"errors", "atomic", "trace", "hardware", "engine.columns", "engine.events"},
     "simulation": {"errors", "trace", "hardware", "mapping", "engine", "results"},
     "explore": {"errors", "shipped", "trace", "hardware", "mapping", "engine", "results", "simulation"},
 }

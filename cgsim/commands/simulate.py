@@ -12,18 +12,23 @@ from cgsim.commands.parser import (
     add_hardware,
     command_line,
     interactive,
+    natural,
     positive,
     print_json,
     single_settings,
     told_written,
 )
+from cgsim.errors import CgsimError
 
 if TYPE_CHECKING:
     from cgsim.hardware import Hardware
     from cgsim.results import Run
+    from cgsim.results.timeline import Timeline
     from cgsim.trace import Trace
 
 FORMATS = ("png", "svg", "pdf")
+PLOTS = ("speedup_vs_flops", "cycles", "roofline")
+"""Plots of a run; that of the bandwidth takes a timeline."""
 
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -35,7 +40,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "replay a trace on an accelerator, gated and dense",
         "Replay the gates of a trace on an accelerator, gated and dense side by side.\n"
         "Prints a table per layer and in total; writes layers.parquet (every sample and\n"
-        "layer), summary.json and report.md, and with --plot the plots.",
+        "layer), summary.json and report.md, and with --plot the plots. --timeline writes\n"
+        "what happens when on one sample, for Perfetto and Chrome.",
         "cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm \\\n"
         "    --set array.rows=16 --plot -o out/resnet20",
     )
@@ -43,9 +49,20 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     add_hardware(parser, "replace one value of the hardware, such as array.rows=16; may be repeated")
     parser.add_argument("--samples", type=positive, metavar="N", help="only the first N samples")
     parser.add_argument("--check", action="store_true", help="check that cycles, MACs and bytes add up")
-    parser.add_argument("--plot", action="store_true", help="draw speedup_vs_flops and cycles")
+    parser.add_argument("--plot", action="store_true", help=f"draw {', '.join(PLOTS)} and bandwidth")
     parser.add_argument(
         "--plot-format", choices=FORMATS, default="png", help="format of the plots: png (default), svg or pdf"
+    )
+    parser.add_argument(
+        "--timeline", metavar="FILE", help="also write FILE: tiles, phases, transfers, stalls, DRAM banks"
+    )
+    parser.add_argument(
+        "--timeline-layers", metavar="LAYERS",
+        help="of which layers: names with commas between them, each also FIRST:LAST, ':' is all; default the "
+        "first layer with gates",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeline-sample", type=natural, metavar="N", help="of the sample at this position (default 0)"
     )
     parser.add_argument(
         "-o", "--output", metavar="DIR",
@@ -64,17 +81,38 @@ def run(arguments: argparse.Namespace) -> None:
     folder = _folder(arguments, trace, hardware)
     if folder is not None:
         check_folder(folder)
+    timeline = _timeline(arguments, trace, hardware)
     result = cgsim.simulate(
         trace, hardware, samples=arguments.samples, check=arguments.check, progress=interactive()
     )
     result.provenance["command"] = command_line(arguments)
-    written = _write(result, folder, arguments) if folder is not None else []
+    written = _write(result, folder, arguments, trace, hardware) if folder is not None else []
     if arguments.json:
         print_json(result.to_json())
         return
     print(result.table())
     if folder is not None:
         print(f"\n{told_written(folder, written)}")
+    if timeline is not None:
+        print(f"timeline: {arguments.timeline}, {timeline}; open it in ui.perfetto.dev or chrome://tracing")
+
+
+def _timeline(arguments: argparse.Namespace, trace: Trace, hardware: Hardware) -> Timeline | None:
+    """Write the timeline that is asked for."""
+    if arguments.timeline is None:
+        for option in ("layers", "sample"):
+            if getattr(arguments, f"timeline_{option}") is not None:
+                raise CgsimError(f"--timeline-{option}: expected --timeline FILE with it")
+        return None
+    import cgsim
+    from cgsim.results.files import check_folder
+
+    check_folder(Path(arguments.timeline).parent)
+    sample = arguments.timeline_sample or 0
+    timeline = cgsim.timeline(trace, hardware, sample=sample, layers=arguments.timeline_layers)
+    timeline.origin["command"] = command_line(arguments)
+    timeline.write(arguments.timeline)
+    return timeline
 
 
 def _folder(arguments: argparse.Namespace, trace: Trace, hardware: Hardware) -> Path | None:
@@ -87,15 +125,20 @@ def _folder(arguments: argparse.Namespace, trace: Trace, hardware: Hardware) -> 
     return Path("out") / f"{trace_name(str(trace.path))}-{hardware.name}"
 
 
-def _write(result: Run, folder: Path, arguments: argparse.Namespace) -> list[str]:
+def _write(
+    result: Run, folder: Path, arguments: argparse.Namespace, trace: Trace, hardware: Hardware
+) -> list[str]:
+    import cgsim
     from cgsim.results.report import report
     from cgsim.results.run import LAYERS_FILE, SUMMARY_FILE
 
     result.save(folder)
     plots: list[str] = []
     if arguments.plot:
-        for name in ("speedup_vs_flops", "cycles"):
+        for name in PLOTS:
             plots.append(f"{name}.{arguments.plot_format}")
             getattr(result.plot, name)(folder / plots[-1])
+        plots.append(f"bandwidth.{arguments.plot_format}")
+        cgsim.timeline(trace, hardware, layers=":").plot.bandwidth(folder / plots[-1])
     report(result, folder / "report.md", plots)
     return [LAYERS_FILE, SUMMARY_FILE, "report.md", *plots]

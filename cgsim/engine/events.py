@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cgsim.dram.counters import ACT, COMMANDS, PRE, PREA, RD, RDA, REF, REFB, WR, WRA
+
+__all__ = ["ACT", "COMMANDS", "PRE", "PREA", "RD", "RDA", "REF", "REFB", "WR", "WRA", "Part"]
+
 KIND, TILE, START, END, LANE, AMOUNTS = range(6)
 FIELDS = 12
 """Fields of an event. KIND: a phase, stall cause or tensor, from 1 on in the order of

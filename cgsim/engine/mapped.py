@@ -10,7 +10,7 @@ import numpy as np
 
 from cgsim.engine.bits import join
 from cgsim.engine.dram import memory
-from cgsim.engine.journal import SILENT
+from cgsim.engine.listener import heard, unheard
 from cgsim.engine.machine import machine, workload
 from cgsim.engine.metrics import BYTES, CYCLES
 from cgsim.engine.replay import replay_dense, replay_gated
@@ -59,7 +59,8 @@ class Mapped:
         self.layout = slots(layer, hardware.array.cols, groups)
         self.work = workload(operation, self.layout, hardware)
         self._plans: dict[tuple[Tiling, int], Plan] = {}
-        self.tiling = tiling or self._choose(calibration)
+        with unheard():
+            self.tiling = tiling or self._choose(calibration)
 
     def _choose(self, calibration: Calibration | None) -> Tiling:
         density = 1.0 if calibration is None else calibration.density
@@ -97,8 +98,12 @@ class Mapped:
 
     def dense(self, batch: int = 1, tiling: Tiling | None = None) -> np.ndarray:
         """Counts of the whole reduction for one batch of samples: int64 [RESULTS]."""
-        tiles = self._plan(tiling or self.tiling, batch)
-        return replay_dense(tiles, self._whole(batch), self.work, self.machine, self.memory, SILENT)
+        tiles, whole = self._plan(tiling or self.tiling, batch), self._whole(batch)
+        return heard(
+            lambda memory, notes: replay_dense(tiles, whole, self.work, self.machine, memory, notes),
+            self.memory,
+            self.hardware,
+        )
 
     def gated(self, gates: np.ndarray, tiling: Tiling | None = None) -> np.ndarray:
         """Counts per batch under `gates`, uint64 [batches, samples, N or 1, W]: int64 [batches, RESULTS]."""
@@ -106,16 +111,14 @@ class Mapped:
         joined = (
             np.stack([join(one, self.operation.layer.pixels) for one in gates]) if batch > 1 else gates[:, 0]
         )
-        return replay_gated(
-            joined,
-            self.layout.first,
-            self.layout.end,
-            self._plan(tiling or self.tiling, batch),
-            self._whole(batch),
-            self.work,
-            self.machine,
+        first, end = self.layout.first, self.layout.end
+        tiles, whole = self._plan(tiling or self.tiling, batch), self._whole(batch)
+        return heard(
+            lambda memory, notes: replay_gated(
+                joined, first, end, tiles, whole, self.work, self.machine, memory, notes
+            ),
             self.memory,
-            SILENT,
+            self.hardware,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -6,25 +6,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cgsim.engine.dram import memory
-from cgsim.engine.journal import SILENT
-from cgsim.engine.machine import machine
 from cgsim.engine.mapped import Calibration, Mapped
 from cgsim.engine.metrics import (
     ACTIVATION_LOAD,
     ACTIVATIONS_READ,
     BASE_WEIGHTS_READ,
     DECISION,
-    METRICS,
     VECTOR,
     WEIGHT_LOAD,
 )
-from cgsim.engine.replay import DRAM, RESULTS
-from cgsim.engine.vector import run_vector
+from cgsim.engine.on_vector import on_vector_unit
+from cgsim.engine.replay import RESULTS
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.operations import Operation
 from cgsim.trace.network import Layer
+
+GATE_NETWORK = "gate network"
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,9 @@ class Reduced:
         layer = self.operation.layer
         values = shape.constants * layer.pixels * samples
         tile = np.array([[0, values, (values * layer.activation_bits + 7) // 8]], np.int64)
-        return _on_vector_unit(tile, self.hardware) if values else np.zeros(RESULTS, np.int64)
+        if not values:
+            return np.zeros(RESULTS, np.int64)
+        return on_vector_unit(tile, self.hardware, "constant channels")
 
 
 def gate_network(layer: Layer, hardware: Hardware, samples: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def gate_network(layer: Layer, hardware: Hardware, samples: int) -> np.ndarray:
     """
     macs = layer.gate_network_macs
     tile = np.array([[(macs * layer.weight_bits + 7) // 8, macs * samples, 0]], np.int64)
-    counts = _on_vector_unit(tile, hardware)
+    counts = on_vector_unit(tile, hardware, GATE_NETWORK)
     for source, target in (
         (VECTOR, DECISION),
         (ACTIVATION_LOAD, WEIGHT_LOAD),
@@ -149,10 +149,4 @@ def gate_network(layer: Layer, hardware: Hardware, samples: int) -> np.ndarray:
     ):
         counts[target] += counts[source]
         counts[source] = 0
-    return counts
-
-
-def _on_vector_unit(tiles: np.ndarray, hardware: Hardware) -> np.ndarray:
-    counts = np.zeros(RESULTS, np.int64)
-    counts[:METRICS], counts[DRAM:] = run_vector(tiles, machine(hardware), memory(hardware), SILENT)
     return counts

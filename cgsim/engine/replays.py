@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from cgsim.engine.dram import memory
 from cgsim.engine.gates import Gates
-from cgsim.engine.journal import SILENT
-from cgsim.engine.machine import machine
 from cgsim.engine.mapped import Calibration, Mapped, mapped
-from cgsim.engine.metrics import CYCLES, METRICS, PARTS
+from cgsim.engine.metrics import CYCLES, PARTS
+from cgsim.engine.on_vector import on_vector_unit
 from cgsim.engine.reduced import Reduced, Shape, gate_network, shape_of
-from cgsim.engine.replay import DRAM, ON, RESULTS
-from cgsim.engine.vector import run_vector
+from cgsim.engine.replay import ON, RESULTS
 from cgsim.hardware import Hardware
 from cgsim.mapping.channel_order import channel_order
 from cgsim.mapping.operations import Operation
@@ -185,8 +182,7 @@ class VectorLayer(Replay):
             counts = np.zeros(RESULTS, np.int64)
             if channels:
                 tiles = np.tile(vector_tiles(left, self.hardware), (samples, 1))
-                counted = run_vector(tiles, machine(self.hardware), memory(self.hardware), SILENT)
-                counts[:METRICS], counts[DRAM:] = counted
+                counts = on_vector_unit(tiles, self.hardware)
             self._by_channels[channels, samples] = counts
         return self._by_channels[channels, samples]
 

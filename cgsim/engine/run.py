@@ -61,10 +61,9 @@ def run(
     gates that are not modelled, and for layers that do not fit the buffers.
     """
     chosen = _samples(trace.n_samples, samples)
-    todo = operations(trace.network)
-    require_fits(todo, hardware)
+    todo = operations_of(trace, hardware)
     batch = min(hardware.mapping.batch, len(chosen))
-    replays = [_replay_of(trace, hardware, operation) for operation in todo]
+    replays = replays_of(trace, hardware, todo)
     raw = {mode: np.zeros((len(chosen), len(todo), RESULTS), np.int64) for mode in MODES}
     macs = np.zeros((len(chosen), len(todo)), np.int64)
     density = np.zeros((len(chosen), len(todo)))
@@ -91,6 +90,18 @@ def run(
     fused = {operation.layer.name: list(operation.fused) for operation in todo if operation.fused}
     mapping = [line for replay in replays for line in replay.describe()]
     return Counts(columns, fused, mapping)
+
+
+def operations_of(trace: Gates, hardware: Hardware) -> tuple[Operation, ...]:
+    """What is executed, in order. Raises CgsimError for layers that do not fit the buffers."""
+    todo = operations(trace.network)
+    require_fits(todo, hardware)
+    return todo
+
+
+def replays_of(trace: Gates, hardware: Hardware, todo: Sequence[Operation]) -> list[Replay]:
+    """The way in which each operation is replayed."""
+    return [_replay_of(trace, hardware, operation) for operation in todo]
 
 
 def _samples(available: int, samples: Sequence[int] | None) -> np.ndarray:

@@ -17,12 +17,24 @@ DERIVED: tuple[Column, ...] = (
     Column("flop_reduction", "1", "dense_macs / gated_macs"),
     Column("efficiency", "1", "speedup / flop_reduction: the share of the saving that the hardware keeps"),
     Column("offchip_reduction", "1", "dense_offchip_bytes / gated_offchip_bytes"),
+    Column("burst_reduction", "1", "dense_offchip_bursts / gated_offchip_bursts"),
+    Column("dram_energy_reduction", "1", "dense_dram_energy_nj / gated_dram_energy_nj"),
     Column("dense_utilization", "1", "dense_macs / (dense_cycles x rows x cols)"),
     Column("utilization", "1", "gated_macs / (gated_cycles x rows x cols)"),
+    *(
+        column
+        for mode in MODES
+        for column in (
+            Column(f"{mode}_row_hit_rate", "1", f"{mode}, DRAM: row_hits / (row_hits + misses + conflicts)"),
+            Column(f"{mode}_bus_utilization", "1", f"{mode}, DRAM: data_cycles / clock"),
+        )
+    ),
 )
 """Ratios of counted columns. NaN where both sides are 0, infinite where only the divisor is."""
 
-ADDITIVE: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.unit in ("cycles", "MACs", "bytes"))
+ADDITIVE: tuple[str, ...] = tuple(
+    c.name for c in COLUMNS if c.name not in ("sample", "layer", "operator", "density")
+)
 """Columns that may be summed over layers and samples."""
 
 ALL_COLUMNS: tuple[Column, ...] = COLUMNS + DERIVED
@@ -71,14 +83,27 @@ def derived(counted: Columns, processing_elements: int) -> dict[str, np.ndarray]
     speedup = ratio(counted["dense_cycles"], counted["gated_cycles"])
     flop_reduction = ratio(counted["dense_macs"], counted["gated_macs"])
     peak = float(processing_elements)
-    return {
+    bursts, energy = (
+        ratio(counted[f"dense_{what}"], counted[f"gated_{what}"])
+        for what in ("offchip_bursts", "dram_energy_nj")
+    )
+    found = {
         "speedup": speedup,
         "flop_reduction": flop_reduction,
         "efficiency": ratio(speedup, flop_reduction),
         "offchip_reduction": ratio(counted["dense_offchip_bytes"], counted["gated_offchip_bytes"]),
+        "burst_reduction": bursts,
+        "dram_energy_reduction": energy,
         "dense_utilization": ratio(counted["dense_macs"], counted["dense_cycles"] * peak),
         "utilization": ratio(counted["gated_macs"], counted["gated_cycles"] * peak),
     }
+    for mode in MODES:
+        dram = f"{mode}_dram"
+        hits = counted[f"{dram}_row_hits"]
+        accesses = hits + counted[f"{dram}_row_misses"] + counted[f"{dram}_row_conflicts"]
+        found[f"{mode}_row_hit_rate"] = ratio(hits, accesses)
+        found[f"{mode}_bus_utilization"] = ratio(counted[f"{dram}_data_cycles"], counted[f"{dram}_clock"])
+    return found
 
 
 def check_columns(columns: Columns) -> int:
@@ -160,7 +185,7 @@ def summary(
     count = len(samples["sample"])
     out: dict[str, Any] = {"samples": count, "layers": layers}
     totals = {name: np.asarray(samples[name].sum()) for name in ADDITIVE}
-    out |= {name: int(value) for name, value in totals.items()}
+    out |= {name: value.item() for name, value in totals.items()}
     out |= {name: float(value) for name, value in derived(totals, processing_elements).items()}
     out["density"] = float(ratio((columns["density"] * columns["dense_macs"]).sum(), totals["dense_macs"]))
     latencies = {mode: latency_cycles(samples[f"{mode}_cycles"], batch) for mode in MODES}

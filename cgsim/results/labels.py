@@ -45,13 +45,13 @@ class Page:
         figure = axes.get_figure(root=True)
         assert figure is not None
         figure.draw_without_rendering()
-        scale = 72 / figure.dpi
-        self.box = Box(0, 0, axes.bbox.width * scale, axes.bbox.height * scale)
+        self._scale = 72 / figure.dpi
+        self.box = Box(0, 0, axes.bbox.width * self._scale, axes.bbox.height * self._scale)
 
     def position(self, x: float, y: float) -> tuple[float, float]:
         """Return where a data point lies."""
-        (left, right), (low, high) = self._axes.get_xlim(), self._axes.get_ylim()
-        return (x - left) / (right - left) * self.box.right, (y - low) / (high - low) * self.box.top
+        across, up = self._axes.transData.transform((x, y)) - self._axes.bbox.p0
+        return float(across * self._scale), float(up * self._scale)
 
     def around(self, x: float, y: float, radius: float) -> Box:
         """Return the square around a data point."""

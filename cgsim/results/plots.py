@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from cgsim.engine.columns import MODES, PHASES, STALLS
 from cgsim.errors import CgsimError
 from cgsim.results import labels, naming, style
 from cgsim.results.sweep_plots import speedup_vs_array
-from cgsim.results.tables import compact, shorten
+from cgsim.results.tables import compact, shorten, trimmed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +58,12 @@ class RunPlots:
     def cycles(self, path: PathLike | None = None) -> Figure:
         """Where the cycles go: stacked bars per layer, dense and gated side by side."""
         return cycles(self._run, path)
+
+    def roofline(self, path: PathLike | None = None) -> Figure:
+        """MACs per cycle against MACs per off-chip byte, dense and gated, below what the hardware allows."""
+        from cgsim.results.roofline import roofline
+
+        return roofline(self._run, path)
 
 
 def speedup_vs_flops(run: CountedRun, path: PathLike | None = None) -> Figure:
@@ -150,9 +155,7 @@ def cycles(run: CountedRun, path: PathLike | None = None) -> Figure:
     axes.set_yticks(position, [shorten(name, 26) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.set_xlim(0, 1.1 * longest)
-    axes.xaxis.set_major_formatter(
-        lambda value, _: re.sub(r"\.(\d*[1-9])?0+(?=\D|$)", _decimals, compact(value))
-    )
+    axes.xaxis.set_major_formatter(lambda value, _: trimmed(value))
     hardware, trace = run.provenance["hardware"]["name"], run.provenance["trace"]["name"]
     style.dress(
         axes,
@@ -163,11 +166,6 @@ def cycles(run: CountedRun, path: PathLike | None = None) -> Figure:
     )
     figure.legend(handles=shown, fontsize=style.SMALL, loc="outside lower center", ncols=4, frameon=False)
     return _finish(figure, path)
-
-
-def _decimals(found: re.Match[str]) -> str:
-    """Return decimals without their zeros at the end: 2.50k is 2.5k, 1.00k is 1k."""
-    return f".{found[1]}" if found[1] else ""
 
 
 def _parts() -> list[tuple[str, str, str]]:

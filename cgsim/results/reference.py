@@ -36,8 +36,9 @@ def reference() -> str:
         HEAD,
         "## Counted, per sample and layer\n",
         _table(COLUMNS),
-        "Phase and stall cycles add up to `dense_cycles` and `gated_cycles`, the bytes of the tensors to\n"
-        "`dense_offchip_bytes` and `gated_offchip_bytes` (`cgsim simulate --check` verifies it). A residual\n"
+        "Phase and stall cycles add up to `dense_cycles` and `gated_cycles`, bytes and bursts of tensors to\n"
+        "`offchip_bytes` and `offchip_bursts` (`cgsim simulate --check` verifies it), `data_cycles` and the\n"
+        "`lost_` clocks of the DRAM to its `clock`. A residual\n"
         "addition that is executed with the convolution before it has no row of its own.\n",
         "With `mapping.batch` above 1, that many consecutive samples (fewer in the last batch) run together\n"
         "and share folds. Cycles and bytes of a batch are then shared out over the rows of its samples as\n"

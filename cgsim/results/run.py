@@ -22,7 +22,7 @@ class Run(CountedRun):
 
     @property
     def plot(self) -> RunPlots:
-        """Plots: `run.plot.speedup_vs_flops("out.png")`, `run.plot.cycles("out.pdf")`."""
+        """Plots: `run.plot.speedup_vs_flops("out.png")`, and so `cycles` and `roofline`."""
         from cgsim.results.plots import RunPlots
 
         return RunPlots(self)

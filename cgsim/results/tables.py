@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cgsim.engine.columns import PHASES, STALLS
+from cgsim.engine.columns import DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
 from cgsim.errors import CgsimError
 from cgsim.results.naming import batch_of, shown
 
@@ -47,6 +48,13 @@ def compact(value: float) -> str:
     return f"{value:.{digits}f}{_PREFIXES[power]}"
 
 
+def trimmed(value: float) -> str:
+    """Return a number as `compact` does, without zeros at the end of its decimals: 2.5k, 1k."""
+    return re.sub(
+        r"\.(\d*[1-9])?0+(?=\D|$)", lambda found: f".{found[1]}" if found[1] else "", compact(value)
+    )
+
+
 def ratio_text(value: float, digits: int = 2) -> str:
     """Return a ratio with `digits` decimals (fewer from 100 on); - for NaN."""
     if math.isnan(value):
@@ -82,7 +90,8 @@ def run_table(run: CountedRun, width: int = 80) -> str:
     total = run.summary()
     lines = [*_origin(run, width), ""]
     lines += _layer_lines(run, total, width)
-    lines += ["", *_latency_lines(total), "", *_where(run, total, width)]
+    lines += ["", *_latency_lines(total), "", *_memory_lines(total, run.samples), ""]
+    lines += [*_where(run, total, width), *_bus(total, width)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -103,8 +112,19 @@ def describe_hardware(hardware: Mapping[str, Any]) -> str:
         for key, usual in (("pixel_order", "raster"), ("channel_order", "natural"))
         if mapping.get(key, usual) != usual
     ]
-    told += [f"{hardware['clock_mhz']:g} MHz", f"{dram['standard']} DRAM {dram['bytes_per_cycle']:g} B/cycle"]
+    told += [f"{hardware['clock_mhz']:g} MHz", describe_dram(dram)]
     return ", ".join(told)
+
+
+def describe_dram(dram: Mapping[str, Any]) -> str:
+    """Return a few words on the memory: standard and width."""
+    if dram["standard"] == "ideal":
+        return f"ideal DRAM {dram['bytes_per_cycle']:g} B/cycle"
+    told = f"{dram['standard']} DRAM"
+    for key in ("channels", "ranks"):
+        if dram.get(key, 1) > 1:
+            told += f", {dram[key]} {key}"
+    return told
 
 
 def _origin(run: CountedRun, width: int) -> list[str]:
@@ -196,6 +216,55 @@ def _significant(value: float) -> str:
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".")
+
+
+def _memory_lines(total: Mapping[str, Any], samples: int) -> list[str]:
+    """Lines on off-chip traffic by tensor and, where it is simulated, on the DRAM."""
+    lines = [f"{'off-chip, per image':<26}{'dense':>10}{'gated':>10}{'reduction':>11}"]
+    for name in (*TENSORS, "offchip"):
+        values = [total[f"{mode}_{name}_bytes"] for mode in MODES]
+        if any(values):
+            title = "all" if name == "offchip" else name.replace("_", " ")
+            lines.append(_both(title, values, samples, "B"))
+    lines.append(_both("bursts", [total[f"{mode}_offchip_bursts"] for mode in MODES], samples))
+    if not any(total[f"{mode}_dram_clock"] for mode in MODES):
+        return lines
+    lines.append(_both("DRAM: rows opened", [total[f"{mode}_dram_activates"] for mode in MODES], samples))
+    if any(total[f"{mode}_dram_energy_nj"] for mode in MODES):
+        energy = [total[f"{mode}_dram_energy_nj"] * 1e-9 for mode in MODES]
+        cells = "".join(f"{_significant(1e6 * value / samples):>10}" for value in energy)
+        lines.append(f"{'DRAM: energy':<26}{cells} µJ {ratio_text(_ratio(*energy)):>7}")
+    for title, name in (("DRAM: row hits", "row_hit_rate"), ("DRAM: data bus in use", "bus_utilization")):
+        lines.append(f"{title:<26}" + "".join(f"{percent(total[f'{mode}_{name}']):>10}" for mode in MODES))
+    return lines
+
+
+def _both(title: str, values: Sequence[float], samples: int, unit: str = "") -> str:
+    cells = "".join(f"{compact(value / samples):>10}" for value in values)
+    return f"{title:<26}{cells} {unit:<2} {ratio_text(_ratio(*values)):>7}"
+
+
+def _ratio(dividend: float, divisor: float) -> float:
+    if divisor:
+        return dividend / divisor
+    return math.inf if dividend else math.nan
+
+
+def _bus(total: Mapping[str, Any], width: int) -> list[str]:
+    """Lines on what the clocks of the DRAM's data bus go to."""
+    lines = []
+    for mode in reversed(MODES):
+        clocks = total[f"{mode}_dram_clock"]
+        if clocks:
+            parts = {"data": total[f"{mode}_dram_data_cycles"]}
+            parts |= {n.removeprefix("lost_").replace("_", " "): total[f"{mode}_dram_{n}"] for n in _LOST}
+            shares = sorted(parts.items(), key=lambda item: -item[1])
+            told = [f"{name} {percent(n / clocks)}" for name, n in shares if n >= 0.005 * clocks]
+            lines += _wrap(f"{mode} DRAM bus: {', '.join(told)}", width, indent=16)
+    return lines
+
+
+_LOST = tuple(name for name in DRAM_COUNTS if name.startswith("lost_"))
 
 
 def _where(run: CountedRun, total: Mapping[str, Any], width: int) -> list[str]:

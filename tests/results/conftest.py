@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
+from cgsim.engine.columns import COLUMNS, DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
 from cgsim.results import Run
 
 HARDWARE: dict[str, Any] = {
@@ -78,7 +78,27 @@ def make_columns(names: Sequence[str] = RESNET20, samples: int = 3, seed: int = 
         for name in TENSORS:
             columns[f"{mode}_{name}_bytes"] = (size * rng.uniform(0.1, 1, rows) * part).astype(np.int64)
         columns[f"{mode}_offchip_bytes"] = sum(columns[f"{mode}_{n}_bytes"] for n in TENSORS)  # type: ignore[assignment]
+        for name in TENSORS:
+            columns[f"{mode}_{name}_bursts"] = -(-columns[f"{mode}_{name}_bytes"] // 64)
+        columns[f"{mode}_offchip_bursts"] = sum(columns[f"{mode}_{n}_bursts"] for n in TENSORS)  # type: ignore[assignment]
+        for name in DRAM_COUNTS:
+            columns[f"{mode}_dram_{name}"] = np.zeros(rows, np.int64)
+        columns[f"{mode}_dram_energy_nj"] = np.zeros(rows)
     return {column.name: columns[column.name] for column in COLUMNS}
+
+
+def with_dram(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """As a command-level DRAM would have counted."""
+    made = dict(columns)
+    for mode in MODES:
+        bursts = made[f"{mode}_offchip_bursts"]
+        counts = {"row_hits": bursts * 9 // 10, "activates": bursts // 10, "data_cycles": bursts * 4}
+        counts |= {"row_misses": bursts // 20, "lost_refresh": bursts // 2, "lost_no_request": bursts * 3}
+        counts["row_conflicts"] = bursts - counts["row_hits"] - counts["row_misses"]
+        counts["clock"] = counts["data_cycles"] + counts["lost_refresh"] + counts["lost_no_request"]
+        made |= {f"{mode}_dram_{name}": values for name, values in counts.items()}
+        made[f"{mode}_dram_energy_nj"] = bursts * 1.5
+    return made
 
 
 @pytest.fixture

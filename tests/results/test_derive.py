@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cgsim.engine.columns import COLUMNS, MODES, PHASES, STALLS, TENSORS
 from cgsim.errors import CgsimError
 from cgsim.results import Run, derive
-from tests.results.conftest import PROVENANCE, RESNET20, make_columns
+from tests.results.conftest import PROVENANCE, RESNET20, make_columns, with_dram
 
 
 def test_ratios_are_those_of_each_row(run):
@@ -28,7 +28,7 @@ def test_totals_are_sums_of_rows_and_ratios_are_of_totals(run):
     total, frame = run.summary(), run.layers
     for name in derive.ADDITIVE:
         assert total[name] == frame[name].sum(), name
-        assert type(total[name]) is int
+        assert type(total[name]) is (float if name.endswith("_nj") else int)
     assert total["speedup"] == total["dense_cycles"] / total["gated_cycles"]
     assert total["efficiency"] == pytest.approx(total["speedup"] / total["flop_reduction"])
 
@@ -146,3 +146,15 @@ def test_a_sample_of_a_batch_waits_for_all_of_it(columns, make_run):
 def test_latencies_of_batches(cycles, batch):
     expected = [sum(cycles[i // batch * batch : i // batch * batch + batch]) for i in range(len(cycles))]
     assert derive.latency_cycles(np.array(cycles), batch).tolist() == expected
+
+
+def test_what_the_dram_counted_becomes_rates(run, make_run):
+    total = make_run(with_dram(make_columns())).summary()
+    for mode in MODES:
+        accesses = sum(total[f"{mode}_dram_row_{kind}"] for kind in ("hits", "misses", "conflicts"))
+        assert accesses == total[f"{mode}_offchip_bursts"]
+        assert total[f"{mode}_row_hit_rate"] == total[f"{mode}_dram_row_hits"] / accesses
+        assert total[f"{mode}_bus_utilization"] == pytest.approx(4 / 7.5, rel=1e-3)
+    assert total["burst_reduction"] == total["dense_offchip_bursts"] / total["gated_offchip_bursts"]
+    assert total["dram_energy_reduction"] == pytest.approx(total["burst_reduction"])
+    assert math.isnan(run.summary()["gated_row_hit_rate"])
