@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "dram",
         help="replay request streams, check command logs",
-        description="Replay request streams through DRAM controllers; check command logs (docs/dram.md).",
+        description="Replay request streams through DRAM controllers; check logs (docs/dram.md).",
         epilog="example:\n  cgsim dram replay stream.bin --config ddr4.yaml",
     )
     group = parser.commands()
@@ -212,7 +212,8 @@ def _energy(n: dict[str, Any]) -> str:
         if value
     ]
     table = text.columns(cells, {"name": "energy", "energy": "µJ", "share": "share"}, ("name",))
-    return f"{table}\nmean power {n['mean_power_mw']:,.1f} mW; {n['energy_scope']}"
+    scope = f"mean power {n['mean_power_mw']:,.1f} mW; {n['energy_scope']}"
+    return f"{table}\n{textwrap.fill(scope, WIDTH - 1)}"
 
 
 def run_check(arguments: argparse.Namespace) -> None:

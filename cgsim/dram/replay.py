@@ -133,7 +133,8 @@ def replay(config: AnyConfig, stream: Stream, *, log: bool = False, per_clock: i
         per_clock: requests offered per DRAM clock at most; 0: as the configuration says.
 
     Raises:
-        CgsimError: the stream is damaged or goes beyond the memory, or the log does not fit in memory.
+        CgsimError: the stream is damaged or goes beyond the memory, the log does not fit in memory, or the
+            tool's rules come to a stop.
     """
     memory = memory_of(config)
     if per_clock:
@@ -156,9 +157,12 @@ def _run(
         c = module.controller(config, room)
     except (MemoryError, ValueError) as error:
         raise CgsimError(f"{stream.path}: a log of {room} commands does not fit in memory") from error
-    for runs in stream.chunks(memory.capacity_bytes):
-        offer(c, *runs)
-    cycles = int(module.drain(c))
+    try:
+        for runs in stream.chunks(memory.capacity_bytes):
+            offer(c, *runs)
+        cycles = int(module.drain(c))
+    except RuntimeError as error:  # DRAMsim3's rules can stop for ever
+        raise CgsimError(f"{stream.path}: {error}") from error
     currents = currents_of(config)
     log = c.log[: min(room, int(c.counts[COMMANDS_LOGGED]))]
     return Replay(
