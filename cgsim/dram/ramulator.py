@@ -1,8 +1,8 @@
-"""`policy: ramulator2`: the rules of Ramulator 2.1 (docs/dram.md), from event to event instead of clock by clock.
+"""`policy: ramulator2`: the rules of Ramulator 2.1 (docs/dram.md), from event to event, not clock by clock.
 
-Requests are offered in order, up to `inj` per clock; an offer comes before the controllers' tick of its clock,
-so that a command issues one clock later at the earliest. Channels keep clocks of their own and catch up when
-a request is offered to them. The twin that does every tick is tests/dram/ramulator_twin.py.
+Requests are offered in order, up to `inj` per clock; an offer comes before the controllers' tick of its
+clock, so that a command issues one clock later at the earliest. Channels keep clocks of their own and catch
+up when a request is offered to them. The twin that does every tick is tests/dram/ramulator_twin.py.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def locate(address: int, m: np.ndarray) -> tuple[int, int, int, int, int, int]:
 
 @njit(cache=True)
 def serve(c: Ramulator, first: int, step: int, count: int, write: int, tag: int, ready: int) -> int:
-    """Offer `count` requests at first, first + step, ... from clock `ready` on; the clock of the last acceptance.
+    """Offer `count` requests at first, first + step, ... from clock `ready` on; when the last was accepted.
 
     `tag` (-1: none) marks reads for `finish`. With no requests the clock goes on to `ready`.
     """
@@ -83,7 +83,12 @@ def _serve(m: np.ndarray, first: int, step: int, count: int, write: int, tag: in
             advance(channel, NEVER, goal, -1, m)
             now, used = m[channel + TICKED], 1
         slot = take_slot(channel, m)
-        m[slot + s.ADDRESS], m[slot + s.BANK], m[slot + s.ROW], m[slot + s.COLUMN] = address, bank, row, column
+        m[slot + s.ADDRESS], m[slot + s.BANK], m[slot + s.ROW], m[slot + s.COLUMN] = (
+            address,
+            bank,
+            row,
+            column,
+        )
         m[slot + s.ARRIVE], m[slot + s.ORDER], m[slot + s.TAG] = now, m[channel + s.ORDERED], tag
         m[slot + s.WRITE], m[slot + s.COUNTED] = write, 0
         m[channel + s.ORDERED] += 1
@@ -103,7 +108,7 @@ def _serve(m: np.ndarray, first: int, step: int, count: int, write: int, tag: in
 
 @njit(cache=True)
 def finish(c: Ramulator, tag: int) -> int:
-    """Go on until every read of this tag has its data; the clock at which the last of them came, 0 if none."""
+    """Go on until every read of this tag has its data; the clock at which the last came, 0 if none."""
     m = c.m
     for number in range(m[s.CHANNELS]):
         advance(m[s.AT_CHANNELS] + number * CHANNEL_FIELDS, NEVER, TAG_ISSUED, tag, m)

@@ -91,7 +91,7 @@ def _advance_hbm2(channel: int, until: int, goal: int, tag: int, m: np.ndarray) 
         elif active_at > now:
             kind = set_write_mode(channel, m)
             column_at, column, row_at, slot, row = first_queued(kind, now, True, channel, m)
-        now = min(active_at, min(column_at, row_at))
+        now = min(active_at, column_at, row_at)
         if now >= event or now > until:
             if event == NEVER and until == NEVER:
                 raise ValueError("nothing can be issued any more: Ramulator 2.1 would wait forever")

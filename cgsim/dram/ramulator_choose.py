@@ -47,18 +47,18 @@ def first_queued(
         if open_row >= 0:
             hit, miss = m[bank + HIT_R + kind], m[bank + MISS_R + kind]
             if hit != 0:
-                clock = max(now, max(m[bank + access], max(m[group + access], m[rank + access])))
+                clock = max(now, m[bank + access], m[group + access], m[rank + access])
                 if clock <= column_at and (clock < column_at or m[hit + ORDER] < column_order):
                     column_at, column, column_order = clock, hit, m[hit + ORDER]
             if miss == 0 or m[bank + ACTIVE] > 0:
                 continue
             if row_hit_first != 0 and hit != 0 and m[hit + ARRIVE] <= m[miss + ARRIVE]:
                 continue
-            clock = max(now, max(m[bank + PRE], max(m[group + PRE], m[rank + PRE])))
+            clock = max(now, m[bank + PRE], m[group + PRE], m[rank + PRE])
             if clock <= row_at and (clock < row_at or m[miss + ORDER] < row_order):
                 row_at, row, row_order, command = clock, miss, m[miss + ORDER], PRE
         elif open_row == s.CLOSED and activate:
-            clock = max(now, max(m[bank + ACT], max(m[group + ACT], m[rank + ACT])))
+            clock = max(now, m[bank + ACT], m[group + ACT], m[rank + ACT])
             if clock <= row_at:
                 head = m[bank + HEAD_R + kind]
                 if clock < row_at or m[head + ORDER] < row_order:

@@ -15,7 +15,7 @@ from cgsim.dram.ramulator_state import ACCESSES, BANK, BANK_FIELDS, GROUP, OPEN,
 @njit(cache=True)
 def earliest(command: int, bank: int, m: np.ndarray) -> int:
     """Clock from which the constraints allow a command to a bank."""
-    return max(m[bank + command], max(m[m[bank + GROUP] + command], m[m[bank + RANK] + command]))
+    return max(m[bank + command], m[m[bank + GROUP] + command], m[m[bank + RANK] + command])
 
 
 @njit(cache=True)

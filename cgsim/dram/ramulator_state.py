@@ -156,7 +156,11 @@ class _Layout:
         m[GROUPS], m[PER_GROUP] = config.bank_groups, config.banks
         m[BANKS] = config.ranks * config.bank_groups * config.banks
         m[INJ], m[LIMIT] = config.inj, config.max_outstanding
-        m[QUEUE_R], m[QUEUE_W], m[PRIORITY_SIZE] = config.read_queue, config.write_queue, config.priority_queue
+        m[QUEUE_R], m[QUEUE_W], m[PRIORITY_SIZE] = (
+            config.read_queue,
+            config.write_queue,
+            config.priority_queue,
+        )
         m[ENTER_WRITES], m[LEAVE_WRITES] = config.enter_writes, config.leave_writes
         m[ROW_HIT_FIRST], m[CAP] = config.scheduler == "FRFCFS-RowHit", config.cap
         m[PER_BANK] = config.refresh == "PerBank"
@@ -212,9 +216,8 @@ def _windows(config: Config) -> np.ndarray:
     found = []
     for rule in config.constraints:
         if rule.window > 1:
-            for before in rule.preceding:
-                for after in rule.following:
-                    found.append((rule.level, _CODES[before], _CODES[after], rule.latency, rule.window))
+            pairs = [(before, after) for before in rule.preceding for after in rule.following]
+            found += [(rule.level, _CODES[b], _CODES[a], rule.latency, rule.window) for b, a in pairs]
     return np.array(found, np.int64).reshape(-1, 5)
 
 
@@ -237,16 +240,17 @@ def _rules(config: Config) -> tuple[np.ndarray, np.ndarray]:
                 for kind in kinds:
                     key = _CODES[before], kind, _CODES[after]
                     longest[key] = max(longest.get(key, 0), rule.latency)
-    unused = set() if config.row_policy == "ClosedCAP" else {RDA, WRA}
-    unused |= {"AllBank": {REFB}, "PerBank": {REF, PREA}, "NoRefresh": {REF, REFB, PREA}}[config.refresh]
+    unused = {"AllBank": {REFB}, "PerBank": {REF, PREA}, "NoRefresh": {REF, REFB, PREA}}[config.refresh]
+    if config.row_policy == "Open":
+        unused = unused | {RDA, WRA}
     rules: list[tuple[int, int]] = []
     at = np.zeros((KINDS, RULE_KINDS + 1), np.int64)
     for command in range(KINDS):
         for kind in range(RULE_KINDS):
             at[command, kind] = len(rules)
-            for (before, found, after), clocks in sorted(longest.items()):
-                if before == command and found == kind and not unused & {before, after}:
-                    rules.append((after, clocks))
+            for (first, where, then), clocks in sorted(longest.items()):
+                if first == command and where == kind and not unused & {first, then}:
+                    rules.append((then, clocks))
         at[command, RULE_KINDS] = len(rules)
     return np.array(rules, np.int64).reshape(-1, 2), at
 

@@ -108,7 +108,7 @@ def issue_maintenance(command: int, now: int, channel: int, m: np.ndarray) -> No
 @njit(cache=True)
 def issue_queued(command: int, slot: int, upgrade: bool, now: int, channel: int, m: np.ndarray) -> None:
     """Issue a command of a request in its queue, which it leaves but for a precharge."""
-    if command == RD or command == WR:
+    if command in (RD, WR):
         dequeue(slot, channel, m)
         issue_column(slot, upgrade, now, channel, m)
         release(slot, channel, m)
@@ -150,7 +150,7 @@ def issue_active(command: int, place: int, upgrade: bool, now: int, channel: int
     """Issue a command of a request whose bank was opened for it."""
     slot = m[place]
     bank = m[slot + BANK]
-    if command == RD or command == WR:
+    if command in (RD, WR):
         issue_column(slot, upgrade, now, channel, m)
         _remove(place, channel, m)
         m[bank + ACTIVE] -= 1

@@ -87,6 +87,8 @@ def _controller(node: _Node, channels: int, interleave: int) -> Config:
     high = node.number("wr_high_watermark", 0, 1)
     if low > high:
         raise node.error("wr_low_watermark", f"{low}", f"at most wr_high_watermark ({high})")
+    if low == 0:
+        raise node.error("wr_low_watermark", "0", "more: write mode would never be left")
     scheduler = node.child("scheduler")
     rows = node.child("row_policy")
     mapper = node.child("addr_mapper")
@@ -168,10 +170,7 @@ def _constraints(dram: _Node, standard: Standard) -> tuple[Constraint, ...]:
         form = "[level, [commands], [commands], latency, window, sibling], the last two left out or not"
         if not isinstance(entry, list) or not 4 <= len(entry) <= 6:
             raise dram.error(place, repr(entry), form)
-        level, preceding, following, latency, window, sibling = (*entry, 1, False)[:4] + (
-            entry[4] if len(entry) > 4 else 1,
-            entry[5] if len(entry) > 5 else False,
-        )
+        level, preceding, following, latency, window, sibling = entry + [1, False][len(entry) - 4 :]
         whole = all(_is_integer(value) for value in (level, latency, window)) and isinstance(sibling, bool)
         if not whole or not all(isinstance(part, list) for part in (preceding, following)):
             raise dram.error(place, repr(entry), form)

@@ -25,7 +25,7 @@ CODES = {"PREpb": n.PRE, "PREab": n.PREA, "REFab": n.REF} | {
 
 @njit
 def serve_all(c, words):
-    """Offer a stream, cut into runs as the writes alternate; return clocks of last acceptance and of the end."""
+    """Offer a stream, cut into runs; return clocks of the last acceptance and of the end."""
     begin = 0
     while begin < len(words):
         write, first = words[begin] & 1, words[begin] & -2
@@ -50,7 +50,9 @@ def test_reference_is_complete():
     assert (len(ROWS), len(LOGS)) == (59, 28)
 
 
-@pytest.mark.parametrize("row", ROWS if VALIDATE else ROWS[::4], ids=lambda row: f"{row['config']}-{row['trace']}")
+@pytest.mark.parametrize(
+    "row", ROWS if VALIDATE else ROWS[::4], ids=lambda row: f"{row['config']}-{row['trace']}"
+)
 def test_counts(row):
     c, accepted, total = replay(row["config"], row["trace"], int(row["n"]))
     counts = dict(zip(n.COUNTS, c.counts.tolist(), strict=True))
