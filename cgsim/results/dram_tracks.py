@@ -46,7 +46,7 @@ class Clocks:
         """Of an accelerator's DRAM."""
         if hardware.dram.standard == "ideal":
             return cls(*(0,) * 13)
-        config = hardware.dram.controller()
+        config = hardware.dram.controller(hardware.dma)
         device = config.device
         return cls(
             device.tck_ps, device.tck_ps / round(hardware.cycle_ns * 1000), device.request_bytes,

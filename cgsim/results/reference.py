@@ -29,6 +29,56 @@ run = cgsim.Run.load("out/resnet20-cgnet-asic-28nm")  # or pandas.read_parquet("
 ```
 """
 
+_TIMELINE = """\
+## The timeline of a sample
+
+`cgsim simulate ... --timeline out.json`, or `cgsim.timeline(trace, hardware, sample=0, layers="conv1:conv3")`
+and its `write`, `plot.bandwidth` and `plot.tracks`. The file has the object format of the Chrome trace
+viewer; Perfetto (ui.perfetto.dev) and chrome://tracing open it. **One microsecond of it is one cycle of the
+accelerator**, so that whole cycles stay whole; `otherData` says so, with the clock.
+
+Dense and gated execution are two processes, each with a time of its own from 0. Layers follow one another; a
+layer's gate network, where it is a part of its own, comes before it. The DRAM accepts writes before it has
+done them: between layers stand the *writes that the DRAM has accepted*, which belong to no layer's cycles.
+"""
+
+_TRACKS = (
+    ("layer", "a layer, or a part of it", "the columns above, without `dense_` or `gated_`"),
+    (
+        "array",
+        "phases and stalls, one after the other; their lengths add up to the layer's cycles",
+        "tile; of `base` and `conditional` what the time went to, as `..._cycles`",
+    ),
+    (
+        "array, column group *g*",
+        "the same per group with `group_sync: layer`; the group that ends last adds up",
+        "the same",
+    ),
+    ("vector unit", "its work on a tile", "tile"),
+    (
+        "DMA: *tensor*",
+        "a transfer, from the cycle at which it can begin to its last byte; those that overlap lie beside "
+        "each other",
+        "tile, `bytes` and `bursts`, which add up to the columns",
+    ),
+    (
+        "DRAM *c*.*r* refresh",
+        "refreshes of all banks of rank (or pseudo-channel) *r* of channel *c*",
+        "`start_clock` and `clocks` of the DRAM",
+    ),
+    (
+        "DRAM *c*.*r* bank *g*.*b*",
+        "open rows of bank *b* of bank group *g*, ACT to PRE, and refreshes of that bank alone",
+        "`row`, `reads`, `writes`, `bytes`, `start_clock`, `clocks`",
+    ),
+    ("DRAM bytes/cycle", "data on the bus: a curve of up to 400 points per layer", "`read`, `write`"),
+)
+
+_TIMELINE_END = """
+DRAM tracks need a command-level `dram.standard`; `ideal` has no banks. `start_cycle` and `start_clock` count
+from the beginning of the layer. With `mapping.batch` above 1 the whole batch of the sample is shown.
+"""
+
 
 def reference() -> str:
     """Return the whole page as Markdown."""
@@ -52,6 +102,10 @@ def reference() -> str:
         "A summary has the totals of all counted columns under their names, and `density` as the mean over\n"
         "layers and samples weighted by dense MACs.\n",
         _table(SUMMARY_COLUMNS),
+        _TIMELINE,
+        "| track | shows | its events tell |\n|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in _TRACKS),
+        _TIMELINE_END,
     ]
     return "\n".join(parts)
 

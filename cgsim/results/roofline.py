@@ -15,7 +15,7 @@ from cgsim.results import labels, style
 from cgsim.results.tables import shorten, trimmed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -53,12 +53,14 @@ def roofline(run: CountedRun, path: str | os.PathLike[str] | None = None) -> Fig
     _roofs(axes, peak, bandwidth, left, right)
     axes.plot([points[mode][0] for mode in MODES], [points[mode][1] for mode in MODES], color="#BBBBBB",
               linewidth=0.6, zorder=2)  # fmt: skip
+    stars: list[tuple[float, float]] = []
     for mode in MODES:
         colour, marker = _LOOKS[mode]
         axes.scatter(*points[mode], s=20, marker=marker, color=colour, alpha=0.8, linewidths=0, zorder=3,
                      label=f"{mode}, a layer")  # fmt: skip
         per = [max(total[f"{mode}_{what}"], 1) for what in ("offchip_bytes", "cycles")]
         x, y = (total[f"{mode}_macs"] / each for each in per)
+        stars.append((x, y))
         axes.scatter(x, y, s=120, marker="*", color=colour, edgecolors=style.BLACK, linewidths=0.6, zorder=5,
                      label=f"{mode}, whole network")  # fmt: skip
     hardware, trace = run.provenance["hardware"]["name"], run.provenance["trace"]["name"]
@@ -69,7 +71,7 @@ def roofline(run: CountedRun, path: str | os.PathLike[str] | None = None) -> Fig
         y="executed MACs per cycle",
     )
     figure.legend(fontsize=style.SMALL, loc="outside lower center", ncols=4, frameon=False)
-    _names(axes, layers, shown, points)
+    _names(axes, layers, shown, points, stars)
     if path is not None:
         style.write(figure, path)
     return figure
@@ -105,6 +107,7 @@ def _names(
     layers: Mapping[str, np.ndarray],
     shown: np.ndarray,
     points: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    stars: Sequence[tuple[float, float]],
 ) -> None:
     """Name the gated points of the layers with the most dense cycles, and the lowest and highest."""
     cycles, (x, y) = layers["dense_cycles"][shown], points["gated"]
@@ -118,5 +121,5 @@ def _names(
         page,
         [shorten(names[i], 22) for i in picked],
         [(float(x[i]), float(y[i]), 3.0) for i in picked],
-        [page.around(*pair, 3.0) for pair in every],
+        [page.around(*pair, 3.0) for pair in every] + [page.around(*star, 6.5) for star in stars],
     )

@@ -29,12 +29,22 @@ def shortened(table: str, layers: int = 5) -> str:
     return "\n".join([*lines[: first + 1 + layers], "...", *lines[last:]])
 
 
+def memory(hardware: cgsim.Hardware) -> None:
+    """Write roofline.png, bandwidth.png and timeline.png, with a DRAM that is simulated."""
+    trace = cgsim.load_trace(TRACES / "resnet20-cgnet.trace.parquet")
+    hardware = hardware.override({"dram.standard": "DDR4-2400"})
+    cgsim.simulate(trace, hardware).plot.roofline(IMAGES / "roofline.png")
+    cgsim.timeline(trace, hardware, layers=":").plot.bandwidth(IMAGES / "bandwidth.png")
+    cgsim.timeline(trace, hardware, layers="layer2.1.conv1").plot.tracks(IMAGES / "timeline.png")
+
+
 def main() -> None:
-    """Write speedup_vs_flops.png, cycles.png and speedup_vs_array.png, and the table into the pages."""
+    """Write the plots, and the table into the pages."""
     hardware = cgsim.load_hardware("asic-28nm")
     run = cgsim.simulate(cgsim.load_trace(TRACES / "resnet20-cgnet.trace.parquet"), hardware)
     run.plot.speedup_vs_flops(IMAGES / "speedup_vs_flops.png")
     run.plot.cycles(IMAGES / "cycles.png")
+    memory(hardware)
     put(ROOT / "docs" / "quick-start.md", run.table())
     put(ROOT / "README.md", shortened(run.table()))
     traces = sorted(TRACES.glob("*.trace.parquet"))

@@ -153,3 +153,24 @@ def test_sweep_plot_names_what_is_missing():
         speedup_vs_array([])
     with pytest.raises(CgsimError, match=r"column 'array\.rows' is missing"):
         speedup_vs_array([{"trace": "a"}])
+
+
+def test_roofline_has_both_roofs_and_a_dense_and_a_gated_point_per_layer(run):
+    axes = run.plot.roofline().axes[0]
+    roof = axes.lines[0].get_xydata()
+    assert roof[1].tolist() == [16, 256]  # 256 MACs per cycle over 16 bytes per cycle
+    assert roof[2, 1] == 256
+    assert roof[0, 1] == pytest.approx(16 * roof[0, 0])
+    layers, total = run.by_layer(), run.summary()
+    for mode in MODES:
+        points = next(c for c in axes.collections if c.get_label() == f"{mode}, a layer").get_offsets()
+        assert len(points) == 20  # all but the pool
+        assert points[0, 0] == layers[f"{mode}_macs"][0] / layers[f"{mode}_offchip_bytes"][0]
+        assert points[0, 1] == layers[f"{mode}_macs"][0] / layers[f"{mode}_cycles"][0]
+        whole = next(c for c in axes.collections if c.get_label() == f"{mode}, whole network").get_offsets()
+        assert whole[0, 1] == pytest.approx(total[f"{mode}_macs"] / total[f"{mode}_cycles"])
+
+
+def test_roofline_of_layers_without_macs_is_refused(make_run):
+    with pytest.raises(CgsimError, match="no layer with MACs and off-chip bytes"):
+        make_run(make_columns(["pool"], 1)).plot.roofline()

@@ -10,7 +10,7 @@ from cgsim.engine.columns import PHASES, STALLS
 from cgsim.errors import CgsimError
 from cgsim.results.plots import PHASE_COLOURS, STALL_COLOURS
 from cgsim.results.tables import compact, describe_hardware, percent, ratio_text, shorten
-from tests.results.conftest import HARDWARE, make_columns
+from tests.results.conftest import HARDWARE, make_columns, with_dram
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,27 @@ def test_every_stall_is_told_and_drawn_apart(run):
     assert set(PHASE_COLOURS) == set(PHASES)
     assert len(set(STALL_COLOURS.values())) == len(STALLS)
     assert len(set(PHASE_COLOURS.values())) == len(PHASES)
+
+
+def test_off_chip_traffic_is_told_by_tensor(run, make_run):
+    table = run.table()
+    line = next(line for line in table.splitlines() if line.startswith("conditional weights read"))
+    total = run.summary()
+    dense, gated = (total[f"{mode}_conditional_weights_read_bytes"] for mode in ("dense", "gated"))
+    told = [compact(dense / 3), compact(gated / 3), "B", ratio_text(dense / gated)]
+    assert line.split()[3:] == told
+    assert "DRAM: " not in table
+    table = make_run(with_dram(make_columns())).table()
+    assert max(map(len, table.splitlines())) <= 80
+    for word in (
+        "DRAM: rows opened",
+        "DRAM: energy",
+        "DRAM: row hits",
+        "gated DRAM bus: data 53%, no request",
+    ):
+        assert word in table
+
+
+def test_memories_are_described():
+    dram = {"standard": "DDR4-2400", "bytes_per_cycle": None, "channels": 1, "ranks": 2}
+    assert describe_hardware(HARDWARE | {"dram": dram}).endswith(", DDR4-2400 DRAM, 2 ranks")
