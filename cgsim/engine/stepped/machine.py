@@ -17,7 +17,7 @@ from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 
 AHEAD = 21
-"""The DMA looks so many steps ahead: a step's loads wait until those of the step so far before have arrived."""
+"""The DMA looks so many steps ahead: loads wait until those of the step so far before have arrived."""
 
 
 class SteppedMachine:
@@ -126,7 +126,7 @@ class SteppedMachine:
             now += 1
         self._sum()
         self.counts["cycles"] = max(self.stored)
-        self.memory.drain()
+        self.memory.drain(now)
         return self.counts
 
     def _vector(self, tile: int, now: int) -> int:
@@ -147,7 +147,6 @@ class SteppedMachine:
             kind, at = self.requests.pop(0)
             self.under_way.append((kind, at, self._submit(kind, at, now)))
             changed = True
-        self.memory.closed = not self.requests
         self.memory.turn(now)
         for kind, at, transfer in list(self.under_way):
             if transfer.done < NEVER:

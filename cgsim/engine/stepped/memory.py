@@ -47,8 +47,6 @@ class Memory(ABC):
         self.hardware = hardware
         self.burst_bytes = hardware.dma.burst_bytes
         self.counts: Counter[str] = Counter()
-        self.closed = False
-        """True if no transfer will be submitted any more."""
         self._port_free = 0
 
     def submit(self, write: bool, size: int, pieces: list[Piece], now: int) -> Transfer:
@@ -69,8 +67,8 @@ class Memory(ABC):
         """Let everything happen that happens up to cycle `now`."""
 
     @abstractmethod
-    def drain(self) -> None:
-        """No more transfers: finish what memory still has to do."""
+    def drain(self, end: int) -> None:
+        """The layer ends in cycle `end`: finish what memory still has to do."""
 
 
 class IdealMemory(Memory):
@@ -97,7 +95,7 @@ class IdealMemory(Memory):
             arrival = self._free + (0 if transfer.write else self.latency)
             transfer.done = max(arrival, transfer.through)
 
-    def drain(self) -> None:
+    def drain(self, end: int) -> None:
         """Nothing is left to do."""
 
 
@@ -130,7 +128,7 @@ class DramMemory(Memory):
         while True:
             self._offer()
             self._look_for_data()
-            if self.controller.now >= last or (self.closed and not (self._offering or self._returning)):
+            if self.controller.now >= last:
                 return
             self.controller.tick()
 
@@ -139,7 +137,7 @@ class DramMemory(Memory):
         clock = self.controller.now
         while self._offering:
             transfer = self._offering[0]
-            if clock < ceil(Fraction(transfer.ready * self.period, self.tck)) + self.crossing:
+            if clock < self._clock(transfer.ready) + self.crossing:
                 return
             transfer.begun = min(transfer.begun, self._cycle(clock))
             if not self.controller.offer(transfer.requests[0], transfer.write):
@@ -165,12 +163,18 @@ class DramMemory(Memory):
                 transfer.done = max(transfer.end, transfer.through)
                 self._returning.remove(transfer)
 
+    def _clock(self, cycle: int) -> int:
+        """The first DRAM clock that begins not before a machine cycle."""
+        return ceil(Fraction(cycle * self.period, self.tck))
+
     def _cycle(self, clock: int) -> int:
         """The first machine cycle that begins not before a DRAM clock."""
         return ceil(Fraction(clock * self.tck, self.period))
 
-    def drain(self) -> None:
-        """Let waiting writes be written."""
+    def drain(self, end: int) -> None:
+        """Idle until the layer's end, and let waiting writes be written."""
+        while self.controller.now < self._clock(end):
+            self.controller.tick()
         self.controller.drain()
         self.counts = self.controller.counts
 

@@ -37,7 +37,8 @@ def run_vector_layer(
         changed = True
         while changed:
             changed = False
-            if current < len(tiles) and max(busy_until, there[current]) <= now:
+            room = current < parts or (current < len(tiles) and stored[current - parts] <= now)
+            if room and current < len(tiles) and max(busy_until, there[current]) <= now:
                 busy_until = now + ceil(tiles[current][1] / hardware.vector_unit.lanes)
                 done[current] = busy_until
                 if not tiles[current][2]:
@@ -56,7 +57,6 @@ def run_vector_layer(
                 counts[name] += size
                 counts[f"{name}_bursts"] += len(transfer.bursts)
                 changed = True
-            dram.closed = not requests
             dram.turn(now)
             for kind, tile, transfer in list(under_way):
                 if transfer.done < NEVER:
@@ -71,5 +71,5 @@ def run_vector_layer(
             counts["activation_load_stall" if current < len(tiles) else "store_stall"] += 1
         now += 1
     counts["cycles"] = now
-    dram.drain()
+    dram.drain(now)
     return counts
