@@ -43,22 +43,23 @@ def first_queued(
     listed = m[channel + s.LISTED_R + kind]
     for place in range(listed, listed + m[channel + s.N_BANKS_R + kind]):
         bank = m[place]
-        group, rank, open_row = m[bank + GROUP], m[bank + RANK], m[bank + OPEN]
+        open_row = m[bank + OPEN]
         if open_row >= 0:
-            hit, miss = m[bank + HIT_R + kind], m[bank + MISS_R + kind]
-            if hit != 0:
-                clock = max(now, m[bank + access], m[group + access], m[rank + access])
-                if clock <= column_at and (clock < column_at or m[hit + ORDER] < column_order):
+            hit = m[bank + HIT_R + kind]
+            if hit != 0 and m[bank + access] <= column_at:
+                clock = max(now, m[bank + access], m[m[bank + GROUP] + access], m[m[bank + RANK] + access])
+                if clock < column_at or (clock == column_at and m[hit + ORDER] < column_order):
                     column_at, column, column_order = clock, hit, m[hit + ORDER]
-            if miss == 0 or m[bank + ACTIVE] > 0:
+            miss = m[bank + MISS_R + kind]
+            if miss == 0 or m[bank + ACTIVE] > 0 or m[bank + PRE] > row_at:
                 continue
             if row_hit_first != 0 and hit != 0 and m[hit + ARRIVE] <= m[miss + ARRIVE]:
                 continue
-            clock = max(now, m[bank + PRE], m[group + PRE], m[rank + PRE])
-            if clock <= row_at and (clock < row_at or m[miss + ORDER] < row_order):
+            clock = max(now, m[bank + PRE], m[m[bank + GROUP] + PRE], m[m[bank + RANK] + PRE])
+            if clock < row_at or (clock == row_at and m[miss + ORDER] < row_order):
                 row_at, row, row_order, command = clock, miss, m[miss + ORDER], PRE
-        elif open_row == s.CLOSED and activate:
-            clock = max(now, m[bank + ACT], m[group + ACT], m[rank + ACT])
+        elif open_row == s.CLOSED and activate and m[bank + ACT] <= row_at:
+            clock = max(now, m[bank + ACT], m[m[bank + GROUP] + ACT], m[m[bank + RANK] + ACT])
             if clock <= row_at:
                 head = m[bank + HEAD_R + kind]
                 if clock < row_at or m[head + ORDER] < row_order:
