@@ -1,4 +1,4 @@
-"""A run as a Markdown page: table, plots, provenance."""
+"""A run as a Markdown page: table, plots, off-chip traffic by layer, provenance."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cgsim.engine.columns import MODES, TENSORS
+from cgsim.results.derive import ratio
 from cgsim.results.files import to_json_text, write_text
-from cgsim.results.tables import ratio_text
+from cgsim.results.tables import compact, percent, ratio_text
 
 if TYPE_CHECKING:
     from cgsim.results.run import Run
@@ -35,6 +39,7 @@ def report(run: Run, path: str | os.PathLike[str], plots: Sequence[str] = ()) ->
         "",
     ]
     lines += [line for name in plots for line in (f"![{name.partition('.')[0]}]({name})", "")]
+    lines += [*_off_chip(run), ""]
     lines += [
         "## Provenance",
         "",
@@ -53,3 +58,45 @@ def report(run: Run, path: str | os.PathLike[str], plots: Sequence[str] = ()) ->
         "",
     ]
     write_text(path, "\n".join(lines))
+
+
+_KINDS = {
+    "weights": "weights",
+    "activations read": "activations_read",
+    "residual": "residual",
+    "write": "write",
+}
+"""Columns of the table below, and the part of a tensor's name that tells which tensors each takes."""
+
+
+def _off_chip(run: Run) -> list[str]:
+    """Lines of a table: bytes per image and their reduction, by layer and in total."""
+    layers, total = run.by_layer(), run.summary()
+    simulated = any(total[f"{mode}_dram_clock"] for mode in MODES)
+    names = [*map(str, layers["layer"]), "total"]
+
+    def column(name: str) -> np.ndarray:
+        return np.append(layers[name], total[name])
+
+    heads = ["layer"]
+    columns = [names]
+    for title, part in _KINDS.items():
+        dense, gated = (
+            np.sum([column(f"{mode}_{tensor}_bytes") for tensor in TENSORS if part in tensor], axis=0)
+            for mode in MODES
+        )
+        heads += [f"{title}, dense", "gated", "reduction"]
+        columns += _compared(dense, gated, run.samples)
+    heads += ["all, dense", "gated", "reduction", "bursts, dense", "gated"]
+    columns += _compared(column("dense_offchip_bytes"), column("gated_offchip_bytes"), run.samples)
+    columns += [[compact(n / run.samples) for n in column(f"{mode}_offchip_bursts")] for mode in MODES]
+    if simulated:
+        heads += ["row hits, dense", "gated"]
+        columns += [[percent(share) for share in column(f"{mode}_row_hit_rate")] for mode in MODES]
+    rows = [heads, ["---"] + ["--:"] * (len(heads) - 1), *map(list, zip(*columns, strict=True))]
+    return ["## Off-chip traffic", "", "Bytes per image.", "", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _compared(dense: np.ndarray, gated: np.ndarray, samples: int) -> list[list[str]]:
+    reductions = [ratio_text(float(value)) for value in ratio(dense, gated)]
+    return [[compact(n / samples) for n in dense], [compact(n / samples) for n in gated], reductions]
