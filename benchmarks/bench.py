@@ -24,10 +24,9 @@ from pathlib import Path
 import numpy as np
 
 import cgsim
-from cgsim.engine.mapped import mapped
+from cgsim.engine.mapped import forget
 from cgsim.engine.replays import Gated
 from cgsim.engine.run import run
-from cgsim.mapping import tiling
 from cgsim.mapping.operations import operations
 from cgsim.trace import Trace
 
@@ -93,8 +92,7 @@ def settings(trace: Trace, hardware: cgsim.Hardware, repeat: int) -> None:
 
 def map_all(trace: Trace, hardware: cgsim.Hardware) -> None:
     """Choose every tiling again: one image with empty caches."""
-    mapped.cache_clear()
-    tiling._best.cache_clear()
+    forget()
     run(trace, hardware, [0])
 
 

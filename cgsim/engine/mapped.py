@@ -1,8 +1,9 @@
-"""An operation mapped onto the accelerator: its slots, the tiling that takes the fewest cycles, its plans."""
+"""An operation mapped onto the accelerator: its slots, the tiling that suits the objective, its plans."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,34 +11,42 @@ import numpy as np
 
 from cgsim.engine.bits import join
 from cgsim.engine.dram import memory
-from cgsim.engine.listener import heard, unheard
+from cgsim.engine.listener import heard
 from cgsim.engine.machine import machine, workload
-from cgsim.engine.metrics import BYTES, CYCLES
 from cgsim.engine.replay import replay_dense, replay_gated
+from cgsim.engine.search import Search
+from cgsim.engine.trial import Trial
+from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
+from cgsim.mapping.bounds import Bounds
+from cgsim.mapping.candidates import candidates
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.plan import Plan, plan
 from cgsim.mapping.slots import slots
-from cgsim.mapping.tiling import Tiling, candidates, whole_layer
+from cgsim.mapping.tiling import Tiling, Tilings, whole_layer
 
-CANDIDATES = 24
-"""Tilings tried per layer and mode, of those that fit the buffers the ones with the best estimate."""
-TOLERANCE = 1.02
-"""Chosen is the tiling with the least traffic among those within this factor of the fewest cycles.
-Without it a layer would move many times the bytes to save a cycle."""
+BUDGET = 10_000
+"""Effort of a search, in steps of programs (and bursts, where the DRAM is simulated command by command)."""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Gates of one batch, on which the tilings of a gated operation are tried.
 
-    `gates` uint64 [1, samples, N or 1, W]. `key` names them (a trace's checksum): equal keys mean equal
-    gates.
+    `gates` uint64 [1, samples, N or 1, W], channels in the order in which they fill the columns. `key` names
+    them; equal gates are equal calibrations.
     """
 
-    key: str
+    key: str = field(compare=False)
     gates: np.ndarray = field(compare=False)
     density: float = field(compare=False)
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = hashlib.blake2b(np.ascontiguousarray(self.gates).tobytes(), digest_size=16)
+        found.update(repr(self.gates.shape).encode())
+        object.__setattr__(self, "digest", found.digest())
 
 
 class Mapped:
@@ -50,48 +59,52 @@ class Mapped:
         groups: int,
         calibration: Calibration | None = None,
         tiling: Tiling | None = None,
+        residency: Residency = NOTHING_KEPT,
     ) -> None:
-        """Choose the tiling (or take the one given); raises CgsimError if not even the smallest tile fits."""
+        """Choose the tiling (or take the one given); raises CgsimError if nothing fits."""
         layer = operation.layer
-        self.operation, self.hardware = operation, hardware
+        self.operation, self.hardware, self.residency = operation, hardware, residency
         self.memory = memory(hardware)
         self.machine = machine(hardware)
         self.layout = slots(layer, hardware.array.cols, groups)
-        self.work = workload(operation, self.layout, hardware)
+        self.work = workload(operation, self.layout, hardware, residency)
         self._plans: dict[tuple[Tiling, int], Plan] = {}
-        with unheard():
-            self.tiling = tiling or self._choose(calibration)
+        self.tiling = tiling or self._choose(calibration)
 
     def _choose(self, calibration: Calibration | None) -> Tiling:
-        density = 1.0 if calibration is None else calibration.density
-        layer, residuals = self.operation.layer, self.operation.residuals
-        tried = candidates(layer, self.hardware, self.layout.groups, density, residuals, CANDIDATES)
-        costs = [self._cost(tiling, calibration) for tiling in tried]
-        enough = min(cycles for cycles, _ in costs) * TOLERANCE
-        _, _, best = min((bytes_, cycles, i) for i, (cycles, bytes_) in enumerate(costs) if cycles <= enough)
-        return tried[best]
+        found, search = self.search(calibration)
+        return found.tiling(search.best(self.hardware.mapping.objective))
 
-    def _cost(self, tiling: Tiling, calibration: Calibration | None) -> tuple[int, int]:
-        if calibration is None:
-            result = self.dense(self.hardware.mapping.batch, tiling)
-        else:
-            result = self.gated(calibration.gates, tiling)[0]
-        return int(result[CYCLES]), int(result[BYTES].sum())
+    def search(self, calibration: Calibration | None, budget: int = BUDGET) -> tuple[Tilings, Search]:
+        """All tilings that fit, and the search for the best of them; raises CgsimError if there is none."""
+        layer, residuals, kept = self.operation.layer, self.operation.residuals, self.residency
+        hardware = self.hardware
+        batch, gates = hardware.mapping.batch, None
+        if calibration is not None:
+            batch, gates = calibration.gates.shape[1], join(calibration.gates[0], layer.pixels)
+        found = candidates(layer, self.layout, hardware, residuals, kept)
+        if not len(found):
+            raise CgsimError(f"hardware {hardware.name!r}: no tile of layer {layer.name!r} fits the buffers")
+        trial = Trial(self.layout, self.work, self.machine, self.memory, gates)
+        least = Bounds(layer, self.layout, hardware, found, residuals, batch, trial.late(), kept)
+
+        def cost(index: int) -> tuple[int, int]:
+            return trial.cost(self._spell_out(found.tiling(index), batch))
+
+        effort = least.steps
+        if hardware.dram.standard != "ideal":
+            effort = effort + least.bytes // hardware.dma.burst_bytes
+        return found, Search(least.cycles, least.bytes, effort, budget, cost)
 
     def _plan(self, tiling: Tiling, batch: int) -> Plan:
         key = (tiling, batch)
         if key not in self._plans:
-            cuts = self.operation.output_cuts
-            self._plans[key] = plan(
-                self.operation.layer,
-                self.layout,
-                tiling,
-                self.hardware,
-                batch,
-                cuts,
-                self.operation.residuals,
-            )
+            self._plans[key] = self._spell_out(tiling, batch)
         return self._plans[key]
+
+    def _spell_out(self, tiling: Tiling, batch: int) -> Plan:
+        own = self.operation
+        return plan(own.layer, self.layout, tiling, self.hardware, batch, own.output_cuts, own.residuals)
 
     def _whole(self, batch: int) -> Plan:
         return self._plan(whole_layer(self.operation.layer, self.layout, batch), batch)
@@ -138,9 +151,55 @@ class Mapped:
         }
 
 
-@lru_cache(maxsize=4096)
 def mapped(
-    operation: Operation, hardware: Hardware, groups: int, calibration: Calibration | None = None
+    operation: Operation,
+    hardware: Hardware,
+    groups: int,
+    calibration: Calibration | None = None,
+    residency: Residency = NOTHING_KEPT,
 ) -> Mapped:
-    """`Mapped`, done once for all layers, runs and sweeps that repeat it."""
-    return Mapped(operation, hardware, groups, calibration)
+    """`Mapped`, done once for all layers, runs and sweeps in which nothing differs that matters to it."""
+    layer = replace(operation.layer, name="", producers=(), gate_network_macs=0)
+    same = replace(operation, layer=layer, fused=())
+    return _mapped(same, essential(hardware, calibration is not None), groups, calibration, residency)
+
+
+@lru_cache(maxsize=4096)
+def _mapped(
+    operation: Operation,
+    hardware: Hardware,
+    groups: int,
+    calibration: Calibration | None,
+    residency: Residency,
+) -> Mapped:
+    return Mapped(operation, hardware, groups, calibration, residency=residency)
+
+
+def forget() -> None:
+    """Search anew from now on."""
+    _mapped.cache_clear()
+
+
+def essential(hardware: Hardware, gated: bool) -> Hardware:
+    """`hardware` with everything levelled that no mapping, gated or dense, depends on."""
+    buffers: dict[str, Any] = {"keep_on_chip": False}
+    dma: dict[str, Any] = {}
+    options: dict[str, Any] = {"channel_order": "natural"}
+    changes: dict[str, Any] = {"name": "any", "description": "", "style": "asic", "technology": None}
+    if hardware.dram.standard == "ideal":
+        changes["clock_mhz"] = 1000.0
+        dma["max_outstanding"] = 1
+    if not gated or hardware.array.dataflow != "is":
+        options["pixel_order"] = "raster"
+    if not gated:
+        unit = {"enabled": True, "group_sync": "fold", "scan_bits_per_cycle": 1, "compare_latency": 0}
+        changes["gate_unit"] = hardware.gate_unit.model_copy(
+            update={**unit, "fifo_depth": 1, "activation_banks": "ideal"}
+        )
+        changes["array"] = hardware.array.model_copy(update={"column_groups": 1})
+        buffers["gate_kib"] = 1.0
+        dma["conditional_fetch"] = "eager"
+    changes["buffers"] = hardware.buffers.model_copy(update=buffers)
+    changes["dma"] = hardware.dma.model_copy(update=dma)
+    changes["mapping"] = hardware.mapping.model_copy(update=options)
+    return hardware.model_copy(update=changes)

@@ -37,6 +37,11 @@ class Slots:
         last_slot = min(end_fold * self.groups, len(self.first)) - 1
         return first_fold * self.groups // per_block, last_slot // per_block + 1
 
+    def blocks_of(self, folds: np.ndarray) -> np.ndarray:
+        """Blocks that the first `folds` column folds touch."""
+        last_slot = np.minimum(folds * self.groups, len(self.first)) - 1
+        return np.asarray(last_slot // (len(self.first) // self.blocks) + 1)
+
     def channel_range(self, first_fold: int, end_fold: int) -> tuple[int, int]:
         """Output channels [first, end) that the column folds [first_fold, end_fold) hold."""
         last_slot = min(end_fold * self.groups, len(self.first)) - 1

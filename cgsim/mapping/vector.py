@@ -7,6 +7,7 @@ from math import ceil
 import numpy as np
 
 from cgsim.hardware import Hardware
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.plan import reach
 from cgsim.trace.network import Layer
 
@@ -20,26 +21,26 @@ def operations_per_output(layer: Layer) -> int:
     return len(layer.producers) - 1
 
 
-def vector_tiles(layer: Layer, hardware: Hardware) -> np.ndarray:
+def vector_tiles(layer: Layer, hardware: Hardware, residency: Residency = NOTHING_KEPT) -> np.ndarray:
     """The fewest tiles that fit the activation buffer; tiles of one row if none do (see `require_fits`)."""
     height = layer.out_shape[1]
     for pieces in range(1, height):
-        tiles = tiles_of(layer, ceil(height / pieces))
-        if vector_bytes(tiles, hardware) <= hardware.buffers.activation_bytes:
+        tiles = tiles_of(layer, ceil(height / pieces), residency)
+        if vector_bytes(tiles, hardware, residency) <= hardware.buffers.activation_bytes:
             return tiles
-    return tiles_of(layer, 1)
+    return tiles_of(layer, 1, residency)
 
 
-def vector_bytes(tiles: np.ndarray, hardware: Hardware) -> int:
-    """Bytes of activation buffer that tiles need, all its parts together."""
+def vector_bytes(tiles: np.ndarray, hardware: Hardware, residency: Residency = NOTHING_KEPT) -> int:
+    """Bytes of activation buffer that tiles need, all its parts together, and what is kept there."""
     parts = 2 if hardware.buffers.double_buffered else 1
-    return int((tiles[:, 0] + tiles[:, 2]).max()) * min(parts, len(tiles))
+    return int((tiles[:, 0] + tiles[:, 2]).max()) * min(parts, len(tiles)) + residency.reserved_bytes
 
 
-def tiles_of(layer: Layer, rows: int) -> np.ndarray:
+def tiles_of(layer: Layer, rows: int, residency: Residency = NOTHING_KEPT) -> np.ndarray:
     """Tiles of `rows` output rows, int64 [tiles, 3]: bytes loaded, lane operations, bytes stored."""
     channels, height, width = layer.out_shape
-    operands = len(layer.producers)
+    operands = 0 if residency.input_kept else len(layer.producers) - residency.operands_kept
     tiles = []
     for row in range(0, height, rows):
         end = min(row + rows, height)
@@ -47,7 +48,6 @@ def tiles_of(layer: Layer, rows: int) -> np.ndarray:
         loaded = layer.in_shape[0] * (last - first) * layer.in_shape[2] * operands
         outputs = channels * (end - row) * width
         bits = layer.activation_bits
-        tiles.append(
-            ((loaded * bits + 7) // 8, outputs * operations_per_output(layer), (outputs * bits + 7) // 8)
-        )
+        stored = 0 if residency.output_kept else (outputs * bits + 7) // 8
+        tiles.append(((loaded * bits + 7) // 8, outputs * operations_per_output(layer), stored))
     return np.array(tiles, np.int64)

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgsim.errors import CgsimError
+from cgsim.mapping.candidates import candidates
 from cgsim.mapping.capacity import require_fits
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.plan import pixel_places, plan
 from cgsim.mapping.slots import slots
-from cgsim.mapping.tiling import Tiling, candidates, need
+from cgsim.mapping.tiling import Tiling, need
 from cgsim.trace.network import Layer
 from tests.engine.machines import hardware, layers
 
@@ -67,7 +68,8 @@ def test_tiles_hold_every_pixel_of_every_sample_once(
 ) -> None:
     tiling = data.draw(tilings(layer, batch))
     layout = slots(layer, 6, 2)
-    found = plan(layer, layout, tiling, batch, order)
+    dataflow = {"dataflow": "is", "pixel_order": order} if order else {}
+    found = plan(layer, layout, tiling, hardware(**dataflow), batch)
     held = [pixel for first, end in found.pixels.tolist() for pixel in range(first, end)]
     assert held == list(range(batch * layer.pixels))
     assert len(found.pixels) == tiling.pixel_tiles(layer, batch)
@@ -86,7 +88,11 @@ def test_tiles_hold_every_pixel_of_every_sample_once(
 def test_slots_of_a_batch_in_block_order() -> None:
     """Two samples of 2 x 4 pixels, four columns: 2 x 2 blocks, sample by sample."""
     layer = Layer("l", "conv2d", (1, 2, 4), (1, 2, 4))
-    found = plan(layer, slots(layer, 4, 1), Tiling(2, 4, 1, 1, "weights_resident", False, 2), 2, "block")
+    tiling, target = (
+        Tiling(2, 4, 1, 1, "weights_resident", False, 2),
+        hardware(dataflow="is", pixel_order="block"),
+    )
+    found = plan(layer, slots(layer, 4, 1), tiling, target, 2)
     assert found.slot_of.reshape(2, 2, 4).tolist() == [[[0, 0, 1, 1]] * 2, [[2, 2, 3, 3]] * 2]
     assert found.patch.tolist() == [[0, 2, 0, 4]]
 
@@ -119,11 +125,12 @@ def test_candidates_of_a_batch_fit(layer: Layer, batch: int, kib: int) -> None:
     }
     target = hardware(batch=batch, column_groups=2, **sizes)
     layout = slots(layer, 4, 2)
-    tried = candidates(layer, target, 2, 0.3, 1, 16)
-    if not tried:
+    found = candidates(layer, layout, target, 1)
+    if not len(found):
         with pytest.raises(CgsimError, match="does not fit even as tiles of one pixel"):
             require_fits([Operation(layer, residuals=1)], target)
-    for tiling in tried:
+    for index in range(len(found)):
+        tiling = found.tiling(index)
         assert tiling.tile_samples == 1 or (tiling.tile_rows, tiling.tile_columns) == layer.out_shape[1:]
         assert 1 <= tiling.tile_samples <= batch
         needed = vars(need(layer, layout, target, tiling, 1, True))
@@ -132,4 +139,4 @@ def test_candidates_of_a_batch_fit(layer: Layer, batch: int, kib: int) -> None:
 
 def test_large_buffers_let_samples_share_a_tile() -> None:
     layer = Layer("l", "conv2d", (8, 2, 2), (8, 2, 2), (3, 3), padding=(1, 1))
-    assert 4 in {one.tile_samples for one in candidates(layer, hardware(batch=4), 1, 1.0, 0, 24)}
+    assert 4 in candidates(layer, slots(layer, 4, 1), hardware(batch=4), 0).samples
