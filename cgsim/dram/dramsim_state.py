@@ -122,9 +122,9 @@ OF_CHANNEL, RANK_NUMBER, BANKS_FROM, RANK_WORDS = range(12, 16)
 GROUP_ACT, GROUP_RD, GROUP_WR, GROUP_WORDS = range(4)
 BANK_ACT, BANK_RD, BANK_WR, BANK_PRE, BANK_REF, BANK_REFB, ROW, HITS = range(8)
 GROUP, RANK, QUEUE, TIME, GROUP_NUMBER, BANK_NUMBER, BANK_WORDS = range(8, 15)
-# A queue: a ring of its requests, the oldest at START modulo the size of the ring. Apart from it stand, of all
-# queues of a channel together, the clock before which the queue has no command, and (QUEUES and 2 QUEUES words
-# further) two words with clocks that count besides: of the bank group and the rank, or ZERO.
+# A queue: a ring of its requests, the oldest at START modulo the size of the ring. Apart from it stand, of
+# all queues of a channel together, a clock before which the queue has no command, and (QUEUES and 2 QUEUES
+# words further) two words with clocks that count besides: of the bank group and the rank, or ZERO.
 LENGTH, START, SLOTS = range(3)
 # A request. LINK: next of its list; CHAIN: of its bucket; WAITER: first read merged into it.
 ADDRESS, BANK, REQUEST_ROW, COLUMN, WRITE, ACCEPTED, TAG, LINK, CHAIN, WAITER, REQUEST_WORDS = range(11)

@@ -230,14 +230,18 @@ def _earliest(words: np.ndarray, state: int, now: int) -> int:
                 command, _, time = _ready(words, queue, times + number, now)
                 if command >= 0:
                     return now + 1
+            if time == now + 1:
+                return time
         following = min(following, time)
-    return max(following, now + 1)
+    return following
 
 
 @kernel
 def _with_gates(words: np.ndarray, at: int, queues: int, time: int) -> int:
-    """When a queue's command can issue, with what its bank group and rank have to wait for."""
-    return max(time, words[words[at + queues]], words[words[at + 2 * queues]])
+    """When a queue's command can issue, with what its bank group and rank have to wait for; noted with it."""
+    time = max(time, words[words[at + queues]], words[words[at + 2 * queues]])
+    words[at] = time
+    return time
 
 
 @kernel
@@ -323,16 +327,20 @@ def _ready_of_bank(words: np.ndarray, queue: int, at: int, now: int) -> tuple[in
         closing = max(words[bank + BANK_PRE], words[rank + RANK_PRE])
         if closing <= now:
             return PRE, 0, now
-    read_time, write_time = _column_time(words, bank, 0), _column_time(words, bank, 1)
+    read_time = write_time = NEVER
     for place in range(length):
         entry = words[slot_of(words, queue, place)]
         if words[entry + REQUEST_ROW] != row:
             continue
         if words[entry + WRITE]:
+            if writes == 0:
+                write_time = _column_time(words, bank, 1)
             writes += 1
             if write_time <= now and not (place and _awaits_read(words, queue, place)):
                 return _column_command(words, 1), place, now
         else:
+            if reads == 0:
+                read_time = _column_time(words, bank, 0)
             reads += 1
             if read_time <= now:
                 return _column_command(words, 0), place, now
