@@ -65,7 +65,7 @@ def in_order(log: np.ndarray) -> list[tuple[int, ...]]:
 
 
 @given(cases())
-@settings(max_examples=10_000 if VALIDATE else 90, deadline=None)
+@settings(max_examples=5000 if VALIDATE else 90, deadline=None)
 def test_kernels_equal_the_stepped_controller(case: Case) -> None:
     with case.known():
         stepped = SteppedController(case.config)
