@@ -152,7 +152,8 @@ def _activate(seen, i, r, g, b):  # type: ignore[no-untyped-def]
     if seen.bank[b, _ROW] >= 0:
         _report(seen, BANK_OPEN, seen.bank[b, _ACTIVATED], i, _NONE, _ZERO)
     _apart(seen, RC, seen.bank[b, _ACTIVATED], i, t.trc)
-    _precharged(seen, i, r, b)
+    _precharged(seen, i, b)
+    _apart(seen, RP, seen.rank[r, _ALL_PRECHARGED], i, t.trp_all)
     _apart(seen, RRD_S, seen.rank[r, _ACTIVATED], i, t.trrd_s)
     _apart(seen, RRD_L, seen.group[g, _ACTIVATED], i, t.trrd_l)
     four = _FOUR + seen.rank[r, _ACTIVATES] % 4
@@ -167,11 +168,9 @@ def _activate(seen, i, r, g, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _precharged(seen, i, r, b):  # type: ignore[no-untyped-def]
+def _precharged(seen, i, b):  # type: ignore[no-untyped-def]
     """Report if bank b is not precharged when line i, an activate or a refresh, comes."""
-    t = seen.t
-    _apart(seen, RP, seen.bank[b, _PRECHARGED], i, t.trp)
-    _apart(seen, RP, seen.rank[r, _ALL_PRECHARGED], i, t.trp_all)
+    _apart(seen, RP, seen.bank[b, _PRECHARGED], i, seen.t.trp)
     before = seen.bank[b, _CLOSING]
     if before >= 0:
         _apart(seen, AUTO_PRECHARGE, before, i, seen.bank[b, _CLOSED] - seen.at[before])
@@ -247,12 +246,13 @@ def _data_bus(seen, i, channel, r, read):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _refresh(seen, i, r, first, count, stride):  # type: ignore[no-untyped-def]
     """What a refresh asks of every bank that it refreshes."""
+    _apart(seen, RP, seen.rank[r, _ALL_PRECHARGED], i, seen.t.trp_all)
     for b in range(first, first + count):
         if seen.bank[b, _ROW] >= 0:
             _report(seen, REFRESH_OPEN, seen.bank[b, _ACTIVATED], i, _NONE, _ZERO)
         else:
             _apart(seen, RC, seen.bank[b, _ACTIVATED], i, seen.t.trc)
-        _precharged(seen, i, r, b)
+        _precharged(seen, i, b)
         if b % stride == 0:
             _due(seen, i, seen.log[i, 0], b)
 
