@@ -78,7 +78,8 @@ def _require_memory(todo: Sequence[Operation], hardware: Hardware) -> None:
             tensors.append(((weights + 7) // 8, "weights", layer))
         if layer.operator != "gate_network":
             tensors.append((_activation_bytes(layer, layer.out_shape) * batch, "output", layer))
-    total, capacity = sum(size for size, _, _ in tensors), hardware.dram.controller(hardware.dma).capacity_bytes
+    total = sum(size for size, _, _ in tensors)
+    capacity = hardware.dram.controller(hardware.dma).capacity_bytes
     if total > capacity:
         size, kind, layer = max(tensors, key=lambda tensor: tensor[0])
         raise CgsimError(
