@@ -161,29 +161,31 @@ def _refresh(words: np.ndarray, state: int, now: int) -> tuple[int, int]:
         words[state + BLOCKED], words[state + UNBLOCKED] = first, first + span
     bank = words[state + FIRST_BANK] + first * BANK_WORDS
     rank = words[bank + RANK]
-    closed, precharge = words[rank + RANK_REF], NEVER
+    command, closed, precharge = -1, words[rank + RANK_REF], NEVER
     for at in range(bank, bank + span * BANK_WORDS, BANK_WORDS):
         if words[at + ROW] >= 0:
             ready = max(words[at + BANK_PRE], words[rank + RANK_PRE])
             if ready <= now:
-                if words[words[at + QUEUE] + LENGTH]:
-                    look_again(words, words[at + TIME])
-                issue(words, PRE, at, 0, now)
-                return PRE, NEVER
+                command, bank = PRE, at
+                break
             precharge = min(precharge, ready)
         elif by_bank:
             closed = words[at + BANK_REFB]
         else:
             closed = max(closed, words[at + BANK_REF])
-    if precharge < NEVER:
+    if command == PRE:
+        if words[words[bank + QUEUE] + LENGTH]:
+            look_again(words, words[bank + TIME])
+    elif precharge < NEVER:
         return -1, precharge
-    if closed > now:
+    elif closed > now:
         return -1, closed
-    command = REFB if by_bank else REF
-    issue(words, command, bank, 0, now)
-    words[state + DUE] -= 1
-    words[state + REFRESHED] += 1
-    words[state + BLOCKED] = words[state + UNBLOCKED] = 0
+    else:
+        command = REFB if by_bank else REF
+        words[state + DUE] -= 1
+        words[state + REFRESHED] += 1
+        words[state + BLOCKED] = words[state + UNBLOCKED] = 0
+    issue(words, command, bank, words[ZERO], now)  # a variable: Numba compiles anew for each literal
     return command, NEVER
 
 

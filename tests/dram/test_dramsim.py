@@ -41,11 +41,15 @@ COLUMNS = {
 }
 
 
-@njit
 def replay(c: Dramsim, requests: np.ndarray) -> int:
-    accepted = 0
+    return _replay(c, requests, 0, 1, -1)
+
+
+@njit
+def _replay(c: Dramsim, requests: np.ndarray, zero: int, one: int, none: int) -> int:
+    accepted = 0  # the numbers are arguments since Numba compiles anew for each literal
     for request in requests:
-        accepted = serve(c, request & ~1, 0, 1, request & 1, -1, 0)
+        accepted = serve(c, request & ~one, zero, one, request & one, none, zero)
     return accepted
 
 
