@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim.commands import text
-from cgsim.commands.parser import WIDTH, Parser, add_command, natural, positive, print_json, print_notes
+from cgsim.commands.parser import (
+    WIDTH,
+    Parser,
+    add_command,
+    interactive,
+    natural,
+    positive,
+    print_json,
+    print_notes,
+)
 from cgsim.errors import CgsimError
 
 if TYPE_CHECKING:
@@ -85,9 +95,7 @@ def _add_config(parser: Parser) -> None:
 
 def run_replay(arguments: argparse.Namespace) -> None:
     """Replay a stream."""
-    from cgsim.engine.compile_cache import use_compile_cache
-
-    use_compile_cache()  # before any kernel is imported
+    _use_kernels()
 
     from cgsim.dram.own_config import load_config
     from cgsim.dram.streams import open_stream
@@ -113,6 +121,15 @@ def run_replay(arguments: argparse.Namespace) -> None:
     print(_table(told))
     if arguments.commands:
         print(f"\nwritten: {arguments.commands}, {len(found.log):,} commands")
+
+
+def _use_kernels() -> None:
+    """To be called before any kernel is imported."""
+    from cgsim.engine.compile_cache import compiled, use_compile_cache
+
+    use_compile_cache()
+    if interactive() and not compiled():
+        print("compiling kernels, once", file=sys.stderr)
 
 
 def _check_output(path: str) -> None:
@@ -218,9 +235,7 @@ def _energy(n: dict[str, Any]) -> str:
 
 def run_check(arguments: argparse.Namespace) -> None:
     """Check a log of commands; raises CgsimError if it is not legal."""
-    from cgsim.engine.compile_cache import use_compile_cache
-
-    use_compile_cache()  # before any kernel is imported
+    _use_kernels()
 
     from cgsim.dram.command_log import read_log
     from cgsim.dram.legal_timings import load_timings
