@@ -17,7 +17,7 @@ from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 
 AHEAD = 21
-"""The DMA looks so many steps ahead: loads wait until those of the step so far before have arrived."""
+"""The DMA looks so many steps ahead: loads wait until the step so far before is over."""
 
 
 class SteppedMachine:
@@ -50,6 +50,7 @@ class SteppedMachine:
         count = len(self.program)
         self.there = {(kind, i): 0 for kind in "war" for i in range(count)}  # arrival of a step's loads
         self.ended = [NEVER] * count  # the array is done with the step
+        self.over = 0  # steps that are over, in order
         decides = {step.tile for step in self.program if not step.conditional}
         for lane in self.lanes:
             holds = {step.tile for step in self.program if lane.holds(step)}
@@ -87,22 +88,36 @@ class SteppedMachine:
 
     def _may_transfer(self, kind: str, at: int, now: int) -> bool:
         if kind == "s":
-            return self.vector_done[at] <= now
+            return self._through(at, now)
         step = self.program[at]
-        if at >= AHEAD and max(self.there[of, at - AHEAD] for of in "war") > now:
+        if at >= AHEAD and not self._over(at - AHEAD, now):
             return False
         if kind == "r":
-            return step.tile < self.depth or self.vector_done[step.tile - self.depth] <= now
-        on_demand = self.hardware.dma.conditional_fetch == "on_demand"
-        if step.conditional and on_demand and max(lane.decided[step.tile] for lane in self.lanes) > now:
-            return False
+            return step.tile < self.depth or self._through(step.tile - self.depth, now)
+        if step.conditional and self.hardware.dma.conditional_fetch == "on_demand":
+            base = [
+                i for i, other in enumerate(self.program) if other.tile == step.tile and not other.conditional
+            ]
+            if max(lane.decided[step.tile] for lane in self.lanes) > now or (
+                base and not self._over(base[-1], now)
+            ):
+                return False
         parts = (2 if self.hardware.buffers.double_buffered else 1) if kind == "w" else self.depth
         old = self._version(kind, at) - parts
-        return all(self._free(i, now) for i in range(at) if self._version(kind, i) == old)
+        return all(self._over(i, now) for i in range(at) if self._version(kind, i) == old)
 
-    def _free(self, i: int, now: int) -> bool:
-        """True if step i is over and nothing of its own is still on the way into its buffer parts."""
-        return max(self.ended[i], self.there["w", i], self.there["a", i]) <= now
+    def _through(self, tile: int, now: int) -> bool:
+        """True if the vector unit is done with a tile, and its steps are over."""
+        last = next(i for i, step in enumerate(self.program) if step.tile == tile and step.last)
+        return self.vector_done[tile] <= now and self._over(last, now)
+
+    def _over(self, i: int, now: int) -> bool:
+        """True if step i and all before are over, and none of their loads is still on the way."""
+        while self.over < len(self.program) and now >= max(
+            self.ended[self.over], *(self.there[kind, self.over] for kind in "war")
+        ):
+            self.over += 1
+        return self.over > i
 
     def run(self) -> Counter[str]:
         """Turn the clock until the last store is done."""
