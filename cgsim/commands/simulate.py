@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
     if folder is not None:
         print(f"\n{told_written(folder, written)}")
     if timeline is not None:
-        print(f"timeline: {arguments.timeline}, {timeline}; open it in ui.perfetto.dev or chrome://tracing")
+        print(f"timeline written to {arguments.timeline}: {timeline}")
 
 
 def _timeline(arguments: argparse.Namespace, trace: Trace, hardware: Hardware) -> Timeline | None:

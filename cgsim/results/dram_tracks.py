@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ Bank = tuple[int, ...]
 Moved = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Transfers: cycles [from, to) and bytes of each."""
 _CLOCK, _COMMAND, _CHANNEL, _RANK, _GROUP, _BANK, _ROW = range(7)
+_CLOSE = 8
+"""Bursts between two accesses of a row up to which they are shown as one."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,20 @@ class Clocks:
     write_to_close: int
     refresh: int
     bank_refresh: int
+    activate: int
+    """From an ACT in the log to the clock at which it counts."""
 
     @classmethod
     def of(cls, hardware: Hardware) -> Clocks:
         """Of an accelerator's DRAM."""
         if hardware.dram.standard == "ideal":
-            return cls(*(0,) * 13)
+            return cls(*(0,) * 14)
         config = hardware.dram.controller(hardware.dma)
         device = config.device
         return cls(
             device.tck_ps, device.tck_ps / round(hardware.cycle_ns * 1000), device.request_bytes,
             config.ranks * device.pseudo, device.groups, device.banks, device.cl, device.cwl, device.burst,
-            device.rtp, device.cwl + device.burst + device.wr, device.rfc, device.rfcpb,
+            device.rtp, device.cwl + device.burst + device.wr, device.rfc, device.rfcpb, device.act_shift,
         )  # fmt: skip
 
     def place(self, bank: Bank) -> int:
@@ -94,23 +99,45 @@ def closings(commands: np.ndarray, clocks: Clocks, last: float) -> dict[Bank, li
     return found
 
 
+@dataclass(frozen=True)
+class Opening:
+    """A row that was open: clocks [begin, end), and its accesses: clock of the command, 1 if it writes."""
+
+    bank: Bank
+    row: int
+    begin: int
+    end: float
+    clocks: np.ndarray
+    writes: np.ndarray
+
+    def bursts(self, burst: int) -> Iterator[tuple[int, float, int, bool]]:
+        """Accesses that follow each other closely: clocks [from, to), how many, whether they write."""
+        if len(self.clocks) == 0:
+            return
+        cut = (np.diff(self.clocks) > _CLOSE * burst) | (np.diff(self.writes) != 0)
+        edges = [0, *(np.flatnonzero(cut) + 1).tolist(), len(self.clocks)]
+        for first, after in pairwise(edges):
+            begin, end = int(self.clocks[first]), int(self.clocks[after - 1]) + burst
+            if after < len(self.clocks):
+                end = min(end, int(self.clocks[after]))
+            yield begin, min(end, self.end), after - first, bool(self.writes[first])
+
+
 def openings(
     commands: np.ndarray, closed: dict[Bank, list[tuple[int, float]]], clocks: Clocks
-) -> Iterator[tuple[Bank, int, int, float, int, int]]:
-    """Open rows that were open within the time: bank, row, clocks [from, to), reads and writes meanwhile."""
+) -> Iterator[Opening]:
+    """Rows that were open within the time, bank by bank."""
     columns = commands[np.isin(commands[:, _COMMAND], (RD, WR, RDA, WRA))]
     places = _places(columns, clocks)
     for bank, rows in closed.items():
         own = columns[places == clocks.place(bank)]
-        writes = np.isin(own[:, _COMMAND], (WR, WRA))
-        counts = np.concatenate([[0], np.cumsum(writes)])
+        writes = np.isin(own[:, _COMMAND], (WR, WRA)).astype(np.int64)
         begins = [int(commands[place, _CLOCK]) for place, _ in rows]
-        edges = np.searchsorted(own[:, _CLOCK], [*begins, np.iinfo(np.int64).max])
-        for (place, end), first, after in zip(rows, edges[:-1], edges[1:], strict=True):
-            written = int(counts[after] - counts[first])
-            begin, row = int(commands[place, _CLOCK]), int(commands[place, _ROW])
+        edges = np.searchsorted(own[:, _CLOCK], [*begins, np.iinfo(np.int64).max]).tolist()
+        for (place, end), (first, after) in zip(rows, pairwise(edges), strict=True):
+            begin, row = int(commands[place, _CLOCK]) + clocks.activate, int(commands[place, _ROW])
             if end > begin:
-                yield bank, row, begin, end, int(after - first) - written, written
+                yield Opening(bank, row, begin, end, own[first:after, _CLOCK], writes[first:after])
 
 
 def refreshes(commands: np.ndarray, clocks: Clocks) -> Iterator[tuple[Bank, int, int]]:

@@ -68,7 +68,8 @@ _TRACKS = (
     ),
     (
         "DRAM *c*.*r* bank *g*.*b*",
-        "open rows of bank *b* of bank group *g*, ACT to PRE, and refreshes of that bank alone",
+        "open rows of bank *b* of bank group *g*, ACT to PRE; within them the accesses, those that "
+        "follow each other closely as one, from the first command; refreshes of that bank alone",
         "`row`, `reads`, `writes`, `bytes`, `start_clock`, `clocks`",
     ),
     ("DRAM bytes/cycle", "data on the bus: a curve of up to 400 points per layer", "`read`, `write`"),

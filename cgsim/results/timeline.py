@@ -42,7 +42,7 @@ class Timeline(Tracks):
                     )  # fmt: skip
                 told.append(
                     {"ph": "X", "pid": process, "tid": one.number, "name": one.name, "cat": one.category,
-                     "ts": _rounded(one.start), "dur": _rounded(one.end - one.start),
+                     "ts": _rounded(one.start), "dur": _rounded(round(one.end, 3) - round(one.start, 3)),
                      "args": dict(one.details)}
                 )  # fmt: skip
                 if len(told) > MOST_EVENTS:

@@ -57,7 +57,7 @@ def bandwidth(timeline: Tracks, path: PathLike | None = None) -> Figure:
         axes.axhline(peak, color=style.BLACK, linewidth=0.9, linestyle="--", label="peak")
         moved = float(((read + written) * np.diff(edges)).sum())
         used = moved / max(peak * edges[-1], 1)
-        text = f"{compact(edges[-1])} cycles, {compact(moved)}B, {100 * used:.0f} % of the peak"
+        text = f"{compact(_cycles(timeline, mode))} cycles, {compact(moved)}B, {100 * used:.0f} % of the peak"
         style.dress(axes, title=f"{mode}: {text}", y="bytes per cycle", grid="y")
         _layers(axes, timeline, mode, longest)
     panels[0].set_ylim(0, 1.12 * peak)
@@ -92,8 +92,7 @@ def tracks(timeline: Tracks, path: PathLike | None = None) -> Figure:
                                  edgecolor="white", linewidth=0.15)  # fmt: skip
         axes.set_yticks(range(len(rows)), list(rows), fontsize=style.SMALL - 1.5)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        last = max((one.end for slices in rows.values() for one in slices), default=0)
-        style.dress(axes, title=f"{mode}: {compact(last)} cycles", grid="x")
+        style.dress(axes, title=f"{mode}: {compact(_cycles(timeline, mode))} cycles", grid="x")
         axes.tick_params(axis="y", labelsize=style.SMALL - 1, length=0)
     panels[0].set_xlim(0, longest)
     panels[-1].set_xlabel("cycles", fontsize=style.TEXT)
@@ -108,6 +107,10 @@ def tracks(timeline: Tracks, path: PathLike | None = None) -> Figure:
 
 
 _ORDER = ("base", "conditional")
+
+
+def _cycles(timeline: Tracks, mode: str) -> int:
+    return sum(part.cycles for part in timeline.parts if part.mode == mode)
 
 
 def _title(timeline: Tracks, what: str) -> str:
@@ -168,6 +171,8 @@ def _look(one: Slice, hardware: dict[str, object]) -> tuple[str, str, str]:
     if one.category == "dma":
         write = "write" in one.track
         return ("write", _WRITE, "") if write else ("read", _READ, "")
+    if one.category == "access":
+        return ("write", _WRITE, "") if one.name.startswith("write") else ("read", _READ, "")
     if one.category == "bank":
         return "row open", "#B8B8B8", ""
     if one.category == "refresh":

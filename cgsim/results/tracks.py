@@ -145,16 +145,25 @@ class Tracks:
             return
         clocks = self.clocks
         closed = closings(part.commands, clocks, (end - start) / clocks.cycles)
-        for bank, row, begin, stop, reads, writes in openings(part.commands, closed, clocks):
-            channel, rank, group, number = bank
-            name = f"DRAM {channel}.{rank} bank {group}.{number}"
+        for one in openings(part.commands, closed, clocks):
+            channel, rank, group, number = one.bank
+            name, place = f"DRAM {channel}.{rank} bank {group}.{number}", _BANKS + clocks.place(one.bank)
+            writes = int(one.writes.sum())
             details = {
-                "layer": part.layer, "row": row, "start_clock": begin, "clocks": stop - begin,
-                "reads": reads, "writes": writes, "bytes": (reads + writes) * clocks.request_bytes,
+                "layer": part.layer, "row": one.row, "start_clock": one.begin, "clocks": one.end - one.begin,
+                "reads": len(one.writes) - writes, "writes": writes,
+                "bytes": len(one.writes) * clocks.request_bytes,
             }  # fmt: skip
-            place = _BANKS + clocks.place(bank)
-            yield Slice(name, place, f"row {row}", "bank", start + begin * clocks.cycles,
-                        start + stop * clocks.cycles, details)  # fmt: skip
+            begin, stop = start + one.begin * clocks.cycles, start + one.end * clocks.cycles
+            yield Slice(name, place, f"row {one.row}", "bank", begin, stop, details)
+            for first, last, count, write in one.bursts(clocks.burst):
+                what = "write" if write else "read"
+                details = {
+                    "layer": part.layer, "start_clock": first, "clocks": last - first, f"{what}s": count,
+                    "bytes": count * clocks.request_bytes,
+                }  # fmt: skip
+                begin, stop = start + first * clocks.cycles, start + last * clocks.cycles
+                yield Slice(name, place, f"{what} {count}", "access", begin, stop, details)
         for where, begin, stop in refreshes(part.commands, clocks):
             channel, rank = where[:2]
             name, place = f"DRAM {channel}.{rank} refresh", _REFRESH + clocks.place((channel, rank, 0, 0))

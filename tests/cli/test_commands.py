@@ -56,6 +56,19 @@ def test_report_names_the_plots_it_shows(cgsim, tiny_trace, tmp_path):
     assert "Speedup **" in report
 
 
+def test_simulate_writes_a_timeline(cgsim, tiny_trace, tmp_path):
+    options = ("--timeline", "t.json", "--timeline-layers", ":", "--timeline-sample", 1, "-o", "x")
+    answer = cgsim("simulate", tiny_trace, *SMALL, *options)
+    assert (answer.code, answer.err) == (0, "")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    data = load((tmp_path / "t.json").read_text())
+    assert data["otherData"]["sample"] == 1
+    assert data["otherData"]["command"].startswith("cgsim simulate ")
+    one = cgsim("simulate", tiny_trace, *SMALL, "--timeline", "u.json", "--json")
+    assert load(one.out)["summary"]["samples"] == 3
+    assert len(load((tmp_path / "u.json").read_text())["traceEvents"]) < len(data["traceEvents"])
+
+
 def test_sweep_writes_table_and_plot(cgsim, tiny_trace, tmp_path):
     grid = ("--set", "array.rows=4,8", "--set", "array.cols=8,16")
     answer = cgsim("sweep", tiny_trace, "--hardware", "edge-16x16", *grid, "--workers", 1, "-o", "s")

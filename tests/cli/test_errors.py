@@ -48,6 +48,24 @@ def test_bad_setting(cgsim, tiny_trace, setting, message):
     assert answer == (2, "", f"cgsim: error: {message}\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--timeline-layers", "conv1"), "--timeline-layers: expected --timeline FILE with it"),
+        (("--timeline-sample", "0"), "--timeline-sample: expected --timeline FILE with it"),
+        (("--timeline", "t.json", "--timeline-sample", "9"),
+         "timeline: sample 9 is not in the trace, which has samples 0 to 2"),
+        (("--timeline", "t.json", "--timeline-layers", "nothing"), "timeline: unknown layer 'nothing'"),
+    ],
+)  # fmt: skip
+def test_timelines_of_nothing(cgsim, tiny_trace, tmp_path, options, message):
+    answer = cgsim("simulate", tiny_trace, "--hardware", "edge-16x16", *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"cgsim: error: {message}")
+    assert answer.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_setting_given_twice(cgsim, tiny_trace):
     answer = cgsim(
         "simulate", tiny_trace, "--hardware", "edge-16x16", "--set", "array.rows=8", "--set", "array.rows=4"
