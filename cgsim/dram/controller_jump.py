@@ -323,6 +323,7 @@ def _repeat(
                 entry = m[entry + at.NEXT]
         candidate(m, bank, m[m[bank + at.CHANNEL] + at.MODE])
     m[at.SEQUENCE] += accepted
+    m[at.JUMPED] += accepted
     m[at.LAST_WRITE] += times * (m[at.LAST_WRITE] - m[saved + 1])
     if tag >= 0:
         last = m[at.AT_TAGS] + tag * (m[at.CHANNELS] + 1) + m[at.CHANNELS]

@@ -102,12 +102,13 @@ NO_REFRESH, ALL_BANK, PER_BANK = range(3)
     AT_SAVED,
     ARMED,
     TAKEN,
+    JUMPED,
     FOREVER,
     AT_COUNTS,
-) = range(SETTINGS, SETTINGS + 24)
+) = range(SETTINGS, SETTINGS + 25)
 """NOW, TRIED: the clock, and requests offered in it. SEQUENCE: requests accepted. LAST_WRITE: end of the last write's
 data. RETURNS: how many reads have got their command and are listed with their return clock. AT_OLDER to TAKEN: see
-controller_jump. FOREVER: NEVER. AT_: where the records begin. AT_COUNTS is the place of the counts itself."""
+controller_jump; JUMPED: requests not simulated one by one. FOREVER: NEVER. AT_: where the records begin. AT_COUNTS is the place of the counts itself."""
 AT_LATENCY = AT_COUNTS + COUNTERS
 FIXED = AT_LATENCY + LATENCY_BINS
 
