@@ -94,7 +94,7 @@ def compare(c: ramulator.Ramulator, twin: Twin) -> None:
     assert c.counts[n.LATENCY_SUM] == counted.get("latency_sum", 0)
 
 
-@settings(max_examples=400 if VALIDATE else 25)
+@settings(max_examples=400 if VALIDATE else 15)
 @given(st.data())
 def test_equals_its_twin(data):
     config = data.draw(configs())
@@ -110,7 +110,7 @@ def test_equals_its_twin(data):
     compare(c, twin)
 
 
-@settings(max_examples=100 if VALIDATE else 10)
+@settings(max_examples=100 if VALIDATE else 6)
 @given(st.data())
 def test_rows_at_their_cap(data):
     """ClosedCAP; Ramulator may wait forever where a row closes under a request that opened it."""
@@ -132,7 +132,7 @@ def test_rows_at_their_cap(data):
     compare(c, twin)
 
 
-@settings(max_examples=100 if VALIDATE else 10)
+@settings(max_examples=100 if VALIDATE else 6)
 @given(st.data())
 def test_any_cut_is_the_same(data):
     """One run, or its pieces one after the other: equal to the last field of the state."""
@@ -153,7 +153,7 @@ def test_any_cut_is_the_same(data):
     np.testing.assert_array_equal(whole.m, cut.m)
 
 
-@settings(max_examples=60 if VALIDATE else 10)
+@settings(max_examples=60 if VALIDATE else 6)
 @given(st.data())
 def test_finish_waits_for_its_reads(data):
     config = data.draw(configs())
