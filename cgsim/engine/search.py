@@ -31,6 +31,7 @@ class Search:
         """
         self.cycles, self.bytes = least_cycles.copy(), least_bytes.copy()  # what is known so far
         self.tried = np.zeros(len(effort), bool)
+        self.proven = True  # the choice is that of trying all
         self._effort, self._left, self._cost = effort, budget, cost
 
     def best(self, objective: Objective, first: Iterable[int] = ()) -> int:
@@ -51,8 +52,8 @@ class Search:
                 return index
             if not self._try(index):
                 break
-        most = self._most_cycles(objective)
-        return self._leading(objective, self.tried & (self.cycles <= most))
+        self.proven = False
+        return self._leading(objective, self.tried & (self.cycles <= self._most_cycles(objective)))
 
     def _most_cycles(self, objective: Objective) -> int:
         """Cycles that nothing chosen can have more of."""

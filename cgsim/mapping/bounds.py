@@ -288,12 +288,18 @@ class Bounds:
         events = np.where(self._streamed, self._tiles * self._chunks, events)
         used = self._longest * np.where(self._outer | self._streamed, 1, self._channel_tiles)
         written = np.where(self._streamed, array.dataflow == "ws", array.dataflow == "is") * array.rows
-        wait = self._latency + written
-        loads = (self._busy(moved) + events * wait + self._steps) // depth - (
-            self._busy(most) + 1 + wait + used
+        wait = self._latency * all(map(self._reads_something, (0, 1)))
+        turns = (
+            np.maximum(self._dram(moved) + events * wait, self._busy(moved)) + events * written + self._steps
         )
+        loads = turns // depth - (self._busy(most) + 1 + wait + written + used)
         chained = (moved > 0) & ~(self._streamed & (layer.conditional_reduction > 0))
         return start + tail + np.where(chained, np.maximum(found, loads), found)
+
+    def _reads_something(self, axis: int) -> bool:
+        """True unless an output may lie in the padding altogether."""
+        layer = self._layer
+        return layer.padding[axis] <= layer.dilation[axis] * (layer.kernel[axis] - 1)
 
     @property
     def _latency(self) -> int:

@@ -67,7 +67,7 @@ def test_nothing_is_kept_unless_asked_for() -> None:
 
 
 def test_what_leaves_no_room_for_a_tile_is_not_kept() -> None:
-    """144 bytes each: 'a' and 'b' fit together and then nothing has to be loaded; 'c' does not fit as well."""
+    """144 bytes each: 'a' and 'b' fit together, and then nothing has to be loaded; 'c' is too much."""
     network = block()
     todo = operations(network)
     found = residencies(network, todo, keeping(activation_kib=320 / 1024), False)

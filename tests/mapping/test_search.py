@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cgsim.engine.mapped import Calibration, Mapped
+from cgsim.engine.mapped import Calibration, Mapped, mapped
 from cgsim.engine.metrics import BYTES, CYCLES
+from cgsim.engine.search import Search
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.candidates import FEW_FOLDS, SMALL
@@ -23,7 +24,7 @@ from cgsim.trace.network import Layer
 from cgsim.trace.pack import bytes_to_words, pack_bits
 from tests.conftest import VALIDATE
 from tests.engine.machine_cases import gates_of
-from tests.engine.machines import accelerators, layers
+from tests.engine.machines import accelerators, hardware, layers
 
 SIZES = [0.125, 0.25, 0.5, 1, 4]
 SOMEWHERE = Tiling(1, 1, 1, 1, "weights_outer", False)
@@ -139,4 +140,55 @@ def check_best(case: Case) -> None:
 @given(cases())
 @settings(max_examples=3000 if VALIDATE else 60, deadline=None)
 def test_nothing_is_better_than_what_is_chosen(case: Case) -> None:
+    check_best(case)
+
+
+def test_a_search_whose_budget_is_spent_takes_the_best_it_tried() -> None:
+    costs = [(100, 50), (90, 60), (80, 70), (81, 65)]
+    least = np.array([[70, 40], [71, 41], [72, 42], [73, 43]], np.int64)
+    for budget, tried, best in ((0, 1, 0), (1, 1, 0), (2, 2, 1), (3, 3, 2), (4, 4, 3)):
+        search = Search(least[:, 0], least[:, 1], np.ones(4, np.int64), budget, costs.__getitem__)
+        assert search.best("balanced") == best
+        assert search.tried.sum() == tried
+        assert search.proven == (budget == 4)
+
+
+def test_only_what_matters_makes_a_new_search() -> None:
+    """A sweep over names, clocks, gate units or batches of energy figures maps a dense layer once."""
+    layer = Layer("l", "conv2d", (4, 6, 6), (4, 6, 6), (3, 3), padding=(1, 1))
+    target = hardware()
+    first = mapped(Operation(layer), target, 1)
+    for changes in (
+        {"name": "other"},
+        {"clock_mhz": 200},
+        {"gate_unit.scan_bits_per_cycle": 8},
+        {"array.column_groups": 2},
+        {"dma.conditional_fetch": "eager"},
+        {"mapping.channel_order": "clustered"},
+        {"buffers.gate_kib": 1},
+    ):
+        assert mapped(Operation(layer), target.override(changes), 1) is first, changes
+    renamed = Operation(replace(layer, name="m", producers=("a",)), ("b",))
+    assert mapped(renamed, target, 1) is first
+    for changes in (
+        {"buffers.weight_kib": 32},
+        {"dram.bytes_per_cycle": 8},
+        {"mapping.objective": "traffic"},
+        {"array.rows": 8},
+        {"mapping.batch": 2},
+    ):
+        assert mapped(Operation(layer), target.override(changes), 1) is not first, changes
+    assert mapped(Operation(layer), target, 1, residency=Residency(16)) is not first
+
+
+def test_equal_gates_are_equal_calibrations() -> None:
+    gates = np.arange(8, dtype=np.uint64).reshape(1, 1, 4, 2)
+    assert Calibration("a", gates, 0.5) == Calibration("b", gates.copy(), 0.5)
+    assert Calibration("a", gates, 0.5) != Calibration("a", gates[:, :, ::-1], 0.5)
+    assert Calibration("a", gates, 0.5) != Calibration("a", gates.reshape(1, 2, 2, 2), 0.5)
+
+
+@given(cases(standard="DDR4-2400", bytes_per_cycle=None, latency_cycles=None, clock_mhz=800, burst_bytes=64))
+@settings(max_examples=300 if VALIDATE else 15, deadline=None)
+def test_nothing_is_better_with_a_command_level_dram(case: Case) -> None:
     check_best(case)
