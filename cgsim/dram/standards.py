@@ -25,9 +25,10 @@ class Currents:
 class Standard:
     """One device grade, organised as a channel.
 
-    request_bytes: one burst, the unit of a request. groups, banks (of a group), rows, columns (bursts of a row): of
-    a rank or pseudo-channel. pseudo: pseudo-channels of a channel, each with its own data bus. dual: row and column
-    commands have a bus each. act_clocks: clocks for which ACT holds its bus; act_shift: clocks after which it counts.
+    request_bytes: one burst, the unit of a request. groups, banks (of a group), rows, columns (bursts of
+    a row): of a rank or pseudo-channel. pseudo: pseudo-channels of a channel, each with its own data bus.
+    dual: row and column commands have a bus each. act_clocks: clocks for which ACT holds its bus;
+    act_shift: clocks after which it counts.
 
     Timing in clocks, JEDEC's names without the t: burst (data clocks of a request), burst_max (with the
     pauses inside a burst), rtw (RD to WR), rcdr and rcdw (ACT to RD, WR), rpab (after PREA), cs (between ranks), wrrdcs (least
