@@ -35,15 +35,21 @@ def known_pieces(steps: np.ndarray, plan: Plan, work: Workload, machine: Machine
     slices = slices_of(work.base_parts)
     everyone = np.ones(plan.channels[-1, 1], np.bool_)
     samples = plan.pixels[-1, 1] // work.pixels
+    count = first = np.int64(0)
     for row in range(len(steps)):
         step = steps[row]
         at_pixels, at_channels = tile_at(step[TILE], plan)
         if not step[CONDITIONAL]:
             if step[WEIGHT_BYTES]:
+                if step[CHUNK] == 0:
+                    count = chunks(work.base_parts, slices, at_channels, plan, machine.rows)
+                    base = plan.layout.base_weights
+                    first = _tile_weights(work.base_parts, base, at_channels, plan, work)
                 start = used
-                pieces, used = _weights(
-                    step, pieces, used, everyone, 0, work.base_parts, slices, plan, work, machine
-                )
+                pieces, used, first = _weights(
+                    step[CHUNK], count, pieces, used, everyone, first, work.base_parts, slices, at_channels, plan,
+                    work, machine,
+                )  # fmt: skip
                 _set(step, WEIGHT_BYTES, start, used)
             if step[ACTIVATION_BYTES]:
                 start = used
@@ -55,8 +61,8 @@ def known_pieces(steps: np.ndarray, plan: Plan, work: Workload, machine: Machine
             if step[RESIDUAL_BYTES]:
                 start = used
                 for operand in range(work.residual_reads):
-                    first = plan.layout.residuals + operand * samples * plan.layout.out_sample
-                    pieces, used = _outputs(pieces, used, first, at_pixels, at_channels, plan, work)
+                    operands = plan.layout.residuals + operand * samples * plan.layout.out_sample
+                    pieces, used = _outputs(pieces, used, operands, at_pixels, at_channels, plan, work)
                 _set(step, RESIDUAL_BYTES, start, used)
             if step[STORE_BYTES]:
                 start = used
@@ -82,15 +88,14 @@ def late_pieces(
     `loaded` int32 [samples, height, width]: for `on_demand`, the tile + 1 that fetched an input pixel.
     """
     at_pixels, at_channels = tile_at(steps[0, TILE], plan)
+    first = _tile_weights(work.late_parts, plan.layout.late_weights, at_channels, plan, work)
     for chunk in range(len(steps)):
-        step = steps[chunk]
-        if step[WEIGHT_BYTES]:
-            start = used
-            first = plan.layout.late_weights
-            pieces, used = _weights(
-                step, pieces, used, wanted, first, work.late_parts, slices, plan, work, machine
-            )
-            _set(step, WEIGHT_BYTES, start, used)
+        start = used
+        pieces, used, first = _weights(
+            chunk, len(steps), pieces, used, wanted, first, work.late_parts, slices, at_channels, plan, work,
+            machine,
+        )  # fmt: skip
+        _set(steps[chunk], WEIGHT_BYTES, start, used)
     if steps[0, ACTIVATION_BYTES]:
         start = used
         of = plan.layout.late_of[at_channels]
@@ -110,39 +115,42 @@ def _set(step: np.ndarray, transfer: int, first: int, end: int) -> None:
     step[transfer + TO] = end
 
 
+@njit(cache=True, _nrt=False)
+def _tile_weights(parts: np.ndarray, first: int, at_channels: int, plan: Plan, work: Workload) -> int:
+    """The bit at which a channel tile's weights begin, if those of all parts begin at bit `first`."""
+    for part in range(len(parts)):
+        before = users(parts[part], 0, plan.channels[at_channels, 0])
+        first += before * parts[part, LENGTH] * work.weight_bits
+    return first
+
+
 @njit(cache=True)
 def _weights(
-    step: np.ndarray,
+    chunk: int,
+    count: int,
     pieces: np.ndarray,
     used: int,
     wanted: np.ndarray,
     first: int,
     parts: np.ndarray,
     slices: Slices,
+    at_channels: int,
     plan: Plan,
     work: Workload,
     machine: Machine,
-) -> tuple[np.ndarray, int]:
-    """Weights of the `wanted` channels that a step fetches; those of its phase begin at bit `first`."""
-    _, at_channels = tile_at(step[TILE], plan)
+) -> tuple[np.ndarray, int, int]:
+    """Weights of the `wanted` channels in a chunk of a tile's phase; the chunk begins at bit `first`.
+
+    Returns (pieces, used, end of the chunk).
+    """
     channels = plan.channels[at_channels]
-    for part in range(len(parts)):
-        before = users(parts[part], 0, channels[0])
-        first += before * parts[part, LENGTH] * work.weight_bits
-    count = chunks(parts, slices, at_channels, plan, machine.rows)
-    for chunk in range(step[CHUNK]):
-        low, high = row_folds(chunk, count, plan)
-        take(slices, parts, channels, machine.rows, low, high)
-        for part in range(len(parts)):
-            own = users(parts[part], channels[0], channels[1])
-            first += own * slices.length[part] * work.weight_bits
-    low, high = row_folds(step[CHUNK], count, plan)
+    low, high = row_folds(chunk, count, plan)
     take(slices, parts, channels, machine.rows, low, high)
     start = used
     for part in range(len(parts)):
         each = slices.length[part] * work.weight_bits
         pieces, used, first = add_weights(pieces, start, used, first, each, parts[part], channels, wanted)
-    return pieces, used
+    return pieces, used, first
 
 
 @njit(cache=True)

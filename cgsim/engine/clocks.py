@@ -110,6 +110,15 @@ def advance(
 
 
 @njit(cache=True, _nrt=False)
+def latest(cycles: np.ndarray) -> int:
+    """The largest of `cycles` (Numba's max() needs the reference counts that these kernels do without)."""
+    found = cycles[0]
+    for cycle in cycles:
+        found = max(found, cycle)
+    return found
+
+
+@njit(cache=True, _nrt=False)
 def wait(now: int, until: int, cause: int, out: np.ndarray, journal: Journal, tile: int, lane: int) -> int:
     """The later of `now` and `until`; the difference is counted, and noted, for `cause`."""
     if until <= now:

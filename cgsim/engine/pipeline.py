@@ -16,7 +16,16 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cgsim.engine.clocks import ACCUMULATORS, ACTIVATIONS, WEIGHTS, Clocks, advance, clocks_of, wait
+from cgsim.engine.clocks import (
+    ACCUMULATORS,
+    ACTIVATIONS,
+    WEIGHTS,
+    Clocks,
+    advance,
+    clocks_of,
+    latest,
+    wait,
+)
 from cgsim.engine.dram import STORE_TAG, Memory, arrival, renewed, settle, transfer
 from cgsim.engine.events import UNIT
 from cgsim.engine.journal import Journal, keep_commands, note, note_transfer
@@ -51,8 +60,8 @@ from cgsim.mapping.plan import Plan
 RESIDUAL, OUTPUT = 2, 3
 """Tensors of a step, after WEIGHTS and ACTIVATIONS: the fields of its transfers, in their order."""
 _AHEAD = 20
-"""Steps that the DMA looks ahead: a step's loads wait until those _AHEAD + 1 steps before it are there."""
-NEXT, VECTOR_FREE, RESIDUAL_THERE, ACTIVATIONS_THERE, STORED = range(5)
+"""Steps that the DMA looks ahead: a step's loads wait until the step _AHEAD + 1 before it is over."""
+NEXT, VECTOR_FREE, RESIDUAL_THERE, ACTIVATIONS_THERE, STORED, ARRIVED = range(6)
 
 
 class Run(NamedTuple):
@@ -61,8 +70,9 @@ class Run(NamedTuple):
     `there` [3, S]: when a step's loads are (see `transfer`). `done` [2, F]: when a filling of the weight and of
     the activation buffer is used for the last time, `user` [2, F]: by the last of its steps issued so far.
     `decided_at`, `finished_at` [T]: the steps after which a tile's gates are known, and that end it.
-    `vector_done`, `store_done` [T]. `at` [5]: the NEXT step to compute, tiles STORED, and the cycles of the
-    others of its fields. `step_there` [3]: see `advance`. `spent` [lanes, METRICS] and `out` [METRICS]: what is counted.
+    `vector_done`, `store_done` [T]. `at` [6]: the NEXT step to compute, tiles STORED, and the cycles of the
+    others of its fields. `step_there` [3]: see `advance`. `spent` [lanes, METRICS] and `out` [METRICS]: what
+    is counted.
     """
 
     program: Program
@@ -93,12 +103,10 @@ def run_pipeline(
     run = _start(program, plan, work, machine, renewed(memory), journal)
     steps, tiles = program.steps, len(run.finished_at)
     for index in range(len(steps)):
-        before = index - _AHEAD - 1
-        _compute(run, before)
-        floor = run.there[:, before].max() if before >= 0 else 0
+        _compute(run, index - _AHEAD - 1)
         for tensor in range(OUTPUT):
             if steps[index, WEIGHT_BYTES + 3 * tensor]:
-                ready = max(floor, _ready(run, index, tensor))
+                ready = _ready(run, index, tensor)
                 run.there[tensor, index] = _move(run, index, tensor, ready)
         weights, activations = _fillings(index, steps[index], plan)
         run.user[WEIGHTS, weights] = run.user[ACTIVATIONS, activations] = index
@@ -150,7 +158,7 @@ def _start(
         np.full(tiles, len(steps), np.int64),
         np.zeros(tiles, np.int64),
         np.zeros(tiles, np.int64),
-        np.zeros(5, np.int64),
+        np.zeros(6, np.int64),
         np.zeros(3, np.int64),
         np.zeros((lanes, METRICS), np.int64),
         np.zeros(METRICS, np.int64),
@@ -195,7 +203,7 @@ def _ready(run: Run, index: int, tensor: int) -> int:
     ready = 0
     if step[CONDITIONAL] and run.machine.on_demand:
         _compute(run, run.decided_at[tile])
-        ready = run.clocks.decided[tile].max()
+        ready = latest(run.clocks.decided[tile])
     weights, activations = _fillings(index, step, run.plan)
     old = weights - run.machine.depth if tensor == WEIGHTS else activations - _depth(run)
     if old >= 0:
@@ -206,7 +214,11 @@ def _ready(run: Run, index: int, tensor: int) -> int:
 
 @njit(cache=True, _nrt=False)
 def _move(run: Run, index: int, tensor: int, ready: int) -> int:
-    """Issue a transfer of a step; when its data are there (see `transfer`)."""
+    """Issue a transfer of a step; when its data are there (see `transfer`).
+
+    A step is over only when its own loads have arrived, needed or not: nothing is issued before.
+    """
+    ready = max(ready, run.at[ARRIVED])
     step = run.program.steps[index]
     field = WEIGHT_BYTES + 3 * tensor
     pieces = run.program.pieces[step[field + 1] : step[field + 2]]
@@ -259,7 +271,8 @@ def _note(run: Run, index: int, tensor: int, there: int) -> None:
 
 @njit(cache=True, _nrt=False)
 def _arrived(run: Run, index: int, tensor: int) -> int:
-    there = run.there[tensor, index] = arrival(run.memory, run.there[tensor, index])
+    there = arrival(run.memory, run.there[tensor, index])
+    run.at[ARRIVED] = max(run.at[ARRIVED], there)
     _note(run, index, tensor, there)
     return there
 
@@ -297,9 +310,9 @@ def _compute(run: Run, last: int) -> None:
         run.done[WEIGHTS, weights] = max(run.done[WEIGHTS, weights], done)
         run.done[ACTIVATIONS, activations] = max(run.done[ACTIVATIONS, activations], done)
         if step[LAST]:
-            begun = max(clocks.now.max(), clocks.left[tile], at[RESIDUAL_THERE], at[VECTOR_FREE])
+            begun = max(latest(clocks.now), clocks.left[tile], at[RESIDUAL_THERE], at[VECTOR_FREE])
             if step[CONDITIONAL]:
-                begun = max(begun, clocks.decided[tile].max())
+                begun = max(begun, latest(clocks.decided[tile]))
             operations = step[OUTPUTS] * (1 + run.work.residuals)
             at[VECTOR_FREE] = run.vector_done[tile] = begun + -(-operations // run.machine.lanes)
             note(run.journal, VECTOR, tile, begun, at[VECTOR_FREE], UNIT)

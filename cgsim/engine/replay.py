@@ -56,17 +56,18 @@ def replay_gated(
     pixel. Slot s holds output channels [slot_first[s], slot_end[s]).
     """
     out = np.zeros((gates.shape[0], RESULTS), np.int64)
+    moved = len(gates) > 0  # no constant: `program` would be compiled for each
     base, base_alone = outline(plan, work, machine), outline(whole, work, machine)
     for batch in range(gates.shape[0]):
         own = gates[batch]
         united = unite(own, slot_first, slot_end)
         filters = _filters(own, plan, work, machine)
-        steps = program(base, plan, work, machine, own, united, filters, True)
+        steps = program(base, plan, work, machine, own, united, filters, moved)
         counted = run_pipeline(steps, plan, work, machine, memory, journal)
         out[batch, :METRICS], out[batch, DRAM:] = counted
         if not one_tile(plan):
             filters = _filters(own, whole, work, machine)
-            steps = program(base_alone, whole, work, machine, own, united, filters, False)
+            steps = program(base_alone, whole, work, machine, own, united, filters, not moved)
         out[batch, ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
         out[batch, ON] = count_all(own)
     return out
@@ -91,7 +92,7 @@ def replay_array(
         gates,
         united,
         _filters(gates, whole, work, machine),
-        False,
+        len(gates) == 0,
     )
     return array_alone(steps, whole, work, machine)
 

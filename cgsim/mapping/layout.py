@@ -25,7 +25,7 @@ class Layout(NamedTuple):
     block activations lie pixel by pixel. `in_sample`, `out_sample`: size of a sample. `base_ranges`,
     `late_ranges` [ranges, 2]: input channels [first, end); channel tile c loads the ranges
     [base_of[c, 0], base_of[c, 1]) with its base phase, and of `late_of` with its conditional phase.
-    Base weights begin at 0, the other tensors where their field says.
+    The fields after them tell where the tensors begin.
     """
 
     in_blocks: np.ndarray
@@ -36,6 +36,7 @@ class Layout(NamedTuple):
     base_of: np.ndarray
     late_ranges: np.ndarray
     late_of: np.ndarray
+    base_weights: int
     late_weights: int
     inputs: int
     residuals: int
@@ -74,6 +75,7 @@ def layout_of(
         base_of,
         late_ranges,
         late_of,
+        0,
         late_weights,
         inputs,
         operands,
