@@ -221,11 +221,21 @@ def _significant(value: float) -> str:
 def _memory_lines(total: Mapping[str, Any], samples: int) -> list[str]:
     """Lines on off-chip traffic by tensor and, where it is simulated, on the DRAM."""
     lines = [f"{'off-chip, per image':<26}{'dense':>10}{'gated':>10}{'reduction':>11}"]
-    for name in (*TENSORS, "offchip"):
-        values = [total[f"{mode}_{name}_bytes"] for mode in MODES]
+    weights = [name for name in TENSORS if "weights" in name]
+    others = [name for name in TENSORS if name not in weights]
+    groups = {
+        "weights read": weights,
+        **{name.replace("_", " "): [name] for name in others},
+        "all": [*TENSORS],
+    }
+    for title, names in groups.items():
+        values = [sum(total[f"{mode}_{name}_bytes"] for name in names) for mode in MODES]
         if any(values):
-            title = "all" if name == "offchip" else name.replace("_", " ")
             lines.append(_both(title, values, samples, "B"))
+        if names is weights:  # one path of dense execution, two of gated: only their sum can be compared
+            for name in names:
+                cells = "".join(f"{compact(total[f'{mode}_{name}_bytes'] / samples):>10}" for mode in MODES)
+                lines.append(f"{'  ' + name.removesuffix('_weights_read') + ' path':<26}{cells} B")
     lines.append(_both("bursts", [total[f"{mode}_offchip_bursts"] for mode in MODES], samples))
     if not any(total[f"{mode}_dram_clock"] for mode in MODES):
         return lines

@@ -57,7 +57,8 @@ def bandwidth(timeline: Tracks, path: PathLike | None = None) -> Figure:
         axes.axhline(peak, color=style.BLACK, linewidth=0.9, linestyle="--", label="peak")
         moved = float(((read + written) * np.diff(edges)).sum())
         used = moved / max(peak * edges[-1], 1)
-        text = f"{compact(_cycles(timeline, mode))} cycles, {compact(moved)}B, {100 * used:.0f} % of the peak"
+        text = f"{compact(_cycles(timeline, mode))} cycles, {compact(moved)}B on the data bus"
+        text += f" ({100 * used:.0f} % of the peak)"
         style.dress(axes, title=f"{mode}: {text}", y="bytes per cycle", grid="y")
         _layers(axes, timeline, mode, longest)
     panels[0].set_ylim(0, 1.12 * peak)

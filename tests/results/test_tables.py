@@ -141,11 +141,17 @@ def test_every_stall_is_told_and_drawn_apart(run):
 
 def test_off_chip_traffic_is_told_by_tensor(run, make_run):
     table = run.table()
-    line = next(line for line in table.splitlines() if line.startswith("conditional weights read"))
+    lines = {line[:26].strip(): line[26:].split() for line in table.splitlines()}
     total = run.summary()
-    dense, gated = (total[f"{mode}_conditional_weights_read_bytes"] for mode in ("dense", "gated"))
-    told = [compact(dense / 3), compact(gated / 3), "B", ratio_text(dense / gated)]
-    assert line.split()[3:] == told
+    paths = {
+        path: [total[f"{mode}_{path}_weights_read_bytes"] for mode in ("dense", "gated")]
+        for path in ("base", "conditional")
+    }
+    for path, (dense, gated) in paths.items():
+        assert lines[f"{path} path"] == [compact(dense / 3), compact(gated / 3), "B"]
+    dense, gated = (sum(both) for both in zip(*paths.values(), strict=True))
+    assert lines["weights read"] == [compact(dense / 3), compact(gated / 3), "B", ratio_text(dense / gated)]
+    assert lines["all"][-1] == ratio_text(total["offchip_reduction"])
     assert "DRAM: " not in table
     table = make_run(with_dram(make_columns())).table()
     assert max(map(len, table.splitlines())) <= 80
