@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cgsim.engine.mapped import Mapped
 from cgsim.engine.stepped.machine import SteppedMachine
 from cgsim.hardware import Hardware
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 from cgsim.trace.network import Layer
@@ -25,6 +26,7 @@ class Case:
     hardware: Hardware
     tiling: Tiling
     gates: np.ndarray | None
+    residency: Residency = NOTHING_KEPT
 
     @property
     def batch(self) -> int:
@@ -33,12 +35,18 @@ class Case:
     def stepped(self, tiling: Tiling | None = None) -> SteppedMachine:
         groups = self.hardware.array.column_groups
         return SteppedMachine(
-            self.operation, self.hardware, tiling or self.tiling, groups, self.gates, self.batch
+            self.operation,
+            self.hardware,
+            tiling or self.tiling,
+            groups,
+            self.gates,
+            self.batch,
+            self.residency,
         )
 
     def mapped(self) -> Mapped:
         groups = self.hardware.array.column_groups
-        return Mapped(self.operation, self.hardware, groups, tiling=self.tiling)
+        return Mapped(self.operation, self.hardware, groups, tiling=self.tiling, residency=self.residency)
 
     def words(self) -> np.ndarray:
         """The gates, uint64 [batch, N or 1, W]."""
@@ -94,5 +102,9 @@ def cases(draw: st.DrawFn, dram: bool = False) -> Case:
         channels = 1 if kind == "pixel" else layer.out_channels
         gates = draw(gates_of(batch, channels, layer.pixels))
     cuts = sorted(draw(st.sets(st.integers(1, layer.out_channels), max_size=2)))
-    operation = Operation(layer, residuals=draw(st.sampled_from([0, 1, 1])), output_cuts=tuple(cuts))
-    return Case(operation, target, tiling, gates)
+    operation = Operation(layer, residuals=draw(st.sampled_from([0, 1, 1, 2])), output_cuts=tuple(cuts))
+    residency = NOTHING_KEPT
+    if draw(st.integers(0, 3)) == 0:
+        kept = draw(st.integers(0, operation.residuals))
+        residency = Residency(0, draw(st.booleans()), kept, draw(st.booleans()))
+    return Case(operation, target, tiling, gates, residency)

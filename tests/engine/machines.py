@@ -91,7 +91,7 @@ def memories(draw: st.DrawFn) -> dict[str, Any]:
     bursts = [128, 256] if standard == "LPDDR4-2400" else [64, 128, 256]
     refreshes = ["all_bank", "per_bank"] if standard in ("LPDDR5-6400", "HBM2-2000") else ["all_bank"]
     return {
-        "clock_mhz": draw(st.sampled_from([500, 700, 1000, 1200, 1333, 2100])),
+        "clock_mhz": draw(st.sampled_from([150, 500, 700, 1000, 1200, 1333, 2100])),
         "burst_bytes": draw(st.sampled_from(bursts)),
         "max_outstanding": draw(st.sampled_from([1, 2, 5, 64, 64])),
         "dram": {
@@ -103,6 +103,8 @@ def memories(draw: st.DrawFn) -> dict[str, Any]:
             ),
             "page_policy": draw(st.sampled_from(["open", "open", "closed"])),
             "queue_depth": draw(st.sampled_from([1, 2, 4, 32])),
+            "row_hit_cap": draw(st.sampled_from([1, 4, 64])),
+            "refresh_postponed": draw(st.sampled_from([1, 2, 8])),
             "refresh": draw(st.sampled_from([*refreshes, "none"])),
             "crossing_cycles": draw(st.sampled_from([0, 1, 2, 2, 5])),
         },
