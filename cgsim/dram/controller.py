@@ -22,6 +22,7 @@ from cgsim.dram.controller_state import (
     Controller,
     fresh,
     renew,
+    word_of,
 )
 from cgsim.dram.controller_tick import advance
 from cgsim.dram.counters import (
@@ -41,12 +42,25 @@ from cgsim.dram.settings import Config, check
 
 __all__ = ["Config", "Controller", "controller", "drain", "finish", "renew", "serve"]
 
+_FIRST: int = np.int64(0)  # type: ignore[assignment]  # a literal would have it compiled anew
 _REFRESHES = {"none": NO_REFRESH, "all_bank": ALL_BANK, "per_bank": PER_BANK}
-_TIMING = (
-    "act_clocks act_shift dual cl cwl burst burst_max rcdr rcdw rp rpab ras rc rtp wr ccds ccdl rrds rrdl faw wtrs"
-    " wtrl rtw ppd cs wrrdcs rfc rfcpb pbact pbpb"
-).split()
-_MASK = (1 << TABLE_BITS) - 1
+_FACTS = (
+    *(
+        "groups",
+        "banks",
+        "act_clocks",
+        "act_shift",
+        "dual",
+        "cl",
+        "cwl",
+        "burst",
+        "burst_max",
+        "rcdr",
+        "rcdw",
+    ),
+    *("rp", "rpab", "ras", "rc", "rtp", "wr", "ccds", "ccdl", "rrds", "rrdl", "faw", "wtrs", "wtrl", "rtw"),
+    *("ppd", "cs", "wrrdcs", "rfc", "rfcpb", "pbact", "pbpb"),
+)
 
 
 def controller(config: Config, log_capacity: int = 0) -> Controller:
@@ -57,13 +71,11 @@ def controller(config: Config, log_capacity: int = 0) -> Controller:
     sizes = (config.channels, ranks, device.groups, device.banks, device.rows, device.columns)
     channel, rank, group, bank, row, column = (size.bit_length() - 1 for size in sizes)
     settings = np.zeros(at.SETTINGS, np.int64)
-    for name in _TIMING:
+    for name in _FACTS:
         settings[getattr(at, name.upper())] = getattr(device, name)
     for place, value in (
         (at.CHANNELS, config.channels),
         (at.RANKS, ranks),
-        (at.GROUPS, device.groups),
-        (at.BANKS, device.banks),
         (at.ROW_BITS, row),
         (at.COLUMN_BITS, column),
         (at.SHIFT, device.request_bytes.bit_length() - 1),
@@ -146,7 +158,7 @@ def _serve(
     event, beginning = NEVER, True  # request before which there is something to do about jumps: a row begins
     if count > depth:
         requests = jump.period(m, step)
-        event = jump.plan(m, first, step, np.int64(0), count, requests)
+        event = jump.plan(m, first, step, _FIRST, count, requests)
     index = 0
     while index < count:
         if index == event and beginning:
@@ -154,7 +166,7 @@ def _serve(
             row = jump.row_end(m, first, step, index)
             event += depth
         elif index == event:
-            skipped, clocks = jump.attempt(m, first, step, index, count, tag, begin, now, tried)
+            skipped, clocks = jump.attempt(m, tables, first, step, index, count, tag, begin, now, tried)
             index += skipped
             now += clocks
             left = left - 1 if skipped == 0 else jump.pictures(m, requests)
@@ -166,22 +178,17 @@ def _serve(
                 break
             continue
         burst = (first + index * step) >> shift
-        word = (
-            tables[0, burst & _MASK]
-            ^ tables[1, (burst >> TABLE_BITS) & _MASK]
-            ^ tables[2, (burst >> (2 * TABLE_BITS)) & _MASK]
-        )
+        word = word_of(tables, burst)
         bank = banks + (word >> page_bits) * at.BANK_WORDS
         channel = m[bank + at.CHANNEL]
         if tried == inj:
             now += 1
             tried = 0
-        if m[at.OUTSTANDING] > 0:
-            if m[at.READS_WAITING] + m[at.RETURNS] >= m[at.OUTSTANDING]:
-                before = now
-                now = _wait_for_return(m, now)
-                if now != before:
-                    tried = 0
+        if m[at.OUTSTANDING] > 0 and m[at.READS_WAITING] + m[at.RETURNS] >= m[at.OUTSTANDING]:
+            before = now
+            now = _wait_for_return(m, now)
+            if now != before:
+                tried = 0
         while True:
             if m[channel + at.TICK] < now:
                 advance(m, channel, now)
@@ -190,7 +197,7 @@ def _serve(
                     m[AT_COUNTS + MERGED_WRITES] += 1
                 else:
                     m[AT_COUNTS + FORWARDED_READS] += 1
-                    returned(m, now + 1, np.int64(1), tag)
+                    returned(m, now + 1, 1 + _FIRST, tag)
                 break
             if m[channel + at.QUEUED + kind] < depth and not (write and _waits(m, m[bank + at.HEAD], word)):
                 _enter(m, channel, bank, kind, word, tag, now)
@@ -273,7 +280,7 @@ def _advance_all(m: np.ndarray, until: int) -> None:
 
 @njit(cache=True)
 def finish(c: Controller, tag: int) -> int:
-    """Let time pass until all reads of the tag have returned; clock of the last return (0: there are none)."""
+    """Let time pass until all reads of the tag have returned; clock of the last return (0: none)."""
     m = c.state
     if tag < 0:
         return 0

@@ -39,8 +39,8 @@ from cgsim.dram.counters import (
 )
 
 _COLUMN, _OWN, _OTHER = 1 << 56, 2 << 56, 3 << 56
-"""Priorities of a column command, of a row command for a request of the mode and of the other one; the request's age
-is added. With two buses the column command of a clock comes before the row command."""
+"""Priorities of a column command, of a row command for a request of the mode and of the other one; the
+request's age is added. With two buses the column command of a clock comes before the row command."""
 _NONE, _NO = np.int64(NONE), np.int64(0)  # no literals: a function is compiled for every literal it is given
 _HOLD = 4
 """A row that waiting requests want and that has served none is kept for so many tRC."""

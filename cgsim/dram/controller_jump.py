@@ -1,8 +1,9 @@
 """Exact jumps of the default controller over periodic stretches of a run.
 
-Within one row of every bank a run with a constant step comes back to the same banks after some requests, only in
-later columns. If then the whole state is what it was one period earlier, but for the columns and the clock,
-it goes on like that until the row ends, a refresh is forced, or the run ends; counts grow by the same in every period.
+Within one row of every bank a run with a constant step comes back to the same banks after some requests,
+only in later columns. If then the whole state is what it was one period earlier, but for the columns and
+the clock, it goes on like that until the row ends, a refresh is forced, or the run ends; counts grow by the
+same in every period.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cgsim.dram.controller_state import (
     NONE,
     PRECHARGE,
     WRITE,
+    word_of,
 )
 from cgsim.dram.controller_tick import refreshes_due
 from cgsim.dram.counters import (
@@ -56,7 +58,7 @@ def pictures(m: np.ndarray, requests: int) -> int:
 
 @njit(cache=True)
 def row_end(m: np.ndarray, first: int, step: int, index: int) -> int:
-    """The first request from `index` on that is beyond the columns of the rows that request `index` is in."""
+    """The first request from `index` on that is beyond the rows of request `index`."""
     row_bytes = 1 << (m[at.SHIFT] + m[at.COLUMN_BEGIN] + m[at.COLUMN_WIDTH])
     left = row_bytes - (first + index * step) % row_bytes
     return index + -(-left // step)
@@ -64,7 +66,8 @@ def row_end(m: np.ndarray, first: int, step: int, index: int) -> int:
 
 @njit(cache=True)
 def plan(m: np.ndarray, first: int, step: int, index: int, count: int, requests: int) -> int:
-    """The request, from `index` on, after which it pays to look for periods: `index` or the first of a row."""
+    """The request, from `index` on, after which it pays to look for periods: `index` or the first of a
+    row."""
     if requests == 0:
         return NEVER
     needed = m[at.DEPTH] + 3 * requests
@@ -88,10 +91,21 @@ def forget_returned(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def attempt(
-    m: np.ndarray, first: int, step: int, index: int, count: int, tag: int, begin: int, now: int, tried: int
+    m: np.ndarray,
+    tables: np.ndarray,
+    first: int,
+    step: int,
+    index: int,
+    count: int,
+    tag: int,
+    begin: int,
+    now: int,
+    tried: int,
 ) -> tuple[int, int]:
-    """Before request `index` of a run: (requests skipped, clocks they take). `begin`: sequence
-    number of the first one to repeat."""
+    """Before request `index` of a run: (requests skipped, clocks they take).
+
+    `begin`: sequence number of the first request that may be repeated.
+    """
     requests = period(m, step)
     same = _picture(m, first + index * step, tag, begin, now, tried)
     older, newer, saved = m[at.AT_OLDER], m[at.AT_NEWER], m[at.AT_SAVED]
@@ -117,7 +131,8 @@ def attempt(
     clocks = now - m[saved]
     end = min(row_end(m, first, step, index), count)
     times = min((end - index) // requests, _clocks_free(m, m[saved + 3]) // clocks)
-    if times <= 0 or not _grows(m, saved, tag, clocks):
+    alone = _alone(m, tables, first + index * step, step, requests, begin)
+    if times <= 0 or not alone or not _grows(m, saved, tag, clocks):
         m[at.ARMED] = 0
         return 0, 0
     _repeat(m, saved, tag, begin, times, times * requests * (step >> m[at.SHIFT]), requests, clocks)
@@ -128,7 +143,7 @@ def attempt(
 
 @njit(cache=True)
 def _picture(m: np.ndarray, address: int, tag: int, begin: int, now: int, tried: int) -> bool:
-    """Write down the state as it matters, relative to clock, sequence number and column; False: not one to repeat."""
+    """Write down the state relative to clock, sequence number and column; False: not one to repeat."""
     place = m[at.AT_NEWER]
     word = place + 1
     column = (address >> (m[at.SHIFT] + m[at.COLUMN_BEGIN])) << m[at.COLUMN_OUT]
@@ -208,9 +223,10 @@ def _bank(m: np.ndarray, bank: int, word: int, tick: int, now: int, begin: int, 
     opened = m[bank + at.OPENED] + m[at.ACT_SHIFT] + max(m[at.RCDR], m[at.RCDW])
     if max(opened, m[bank + at.REFRESHED], m[m[bank + at.RANK] + at.REFRESH_END]) > settled:
         return -1
+    mode = m[m[bank + at.CHANNEL] + at.MODE]
     for kind in range(2):
         hit = m[bank + at.HIT + kind]
-        if hit != NONE and (hit != m[bank + at.HEAD + kind] or m[hit + at.AGE] < begin):
+        if kind == mode and hit != NONE and (hit != m[bank + at.HEAD + kind] or m[hit + at.AGE] < begin):
             return -1
         entry = m[bank + at.HEAD + kind]
         while entry != NONE:
@@ -219,8 +235,6 @@ def _bank(m: np.ndarray, bank: int, word: int, tick: int, now: int, begin: int, 
                 m[word + 1] = m[entry + at.AGE] - m[at.SEQUENCE]
                 m[word + 2] = m[entry + at.ARRIVED] - now
             else:  # of an earlier one: it waits and waits
-                if m[entry + at.WORD] >> m[at.COLUMN_BITS] == m[bank + at.OPEN]:
-                    return -1
                 m[word] = m[entry + at.WORD]
                 m[word + 1] = m[entry + at.AGE]
                 m[word + 2] = m[entry + at.ARRIVED]
@@ -230,6 +244,21 @@ def _bank(m: np.ndarray, bank: int, word: int, tick: int, now: int, begin: int, 
         m[word] = NONE
         word += 1
     return word
+
+
+@njit(cache=True)
+def _alone(m: np.ndarray, tables: np.ndarray, address: int, step: int, requests: int, begin: int) -> bool:
+    """No request from before `begin` waits for a row that the requests of a period go to."""
+    for index in range(requests):
+        word = word_of(tables, (address + index * step) >> m[at.SHIFT])
+        bank = m[at.AT_BANKS] + (word >> (m[at.ROW_BITS] + m[at.COLUMN_BITS])) * at.BANK_WORDS
+        for kind in range(2):
+            entry = m[bank + at.HEAD + kind]
+            while entry != NONE and m[entry + at.AGE] < begin:
+                if m[entry + at.WORD] >> m[at.COLUMN_BITS] == word >> m[at.COLUMN_BITS]:
+                    return False
+                entry = m[entry + at.NEXT]
+    return True
 
 
 @njit(cache=True)

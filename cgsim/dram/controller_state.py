@@ -1,7 +1,7 @@
 """State of the default controller: one int64 array, and where things lie in it. All times in DRAM clocks.
 
-Things (channels, ranks, bank groups, banks, data buses, waiting requests) are records; a record is referred to by the
-place of its first word, and the names below are words of it.
+Things (channels, ranks, bank groups, banks, data buses, waiting requests) are records; a record is referred
+to by the place of its first word, and the names below are words of it.
 """
 
 from __future__ import annotations
@@ -72,10 +72,9 @@ NONE = -1
     PBPB,
     SETTINGS,
 ) = range(53)
-"""Settings, at the beginning of the array. RANKS (or pseudo-channels) of a channel, GROUPS of a rank, BANKS of a
-group; SHIFT: bits of an address within a burst; COLUMN_: bits
-[begin, begin + width) of a burst's number are bits of the column and nothing else, from bit `out` up; timing as
-`Standard` names it."""
+"""Settings, at the beginning of the array. RANKS (or pseudo-channels) of a channel, GROUPS of a rank, BANKS
+of a group; SHIFT: bits of an address within a burst; COLUMN_: bits [begin, begin + width) of a burst's
+number are bits of the column and nothing else, from bit `out` up; timing as `Standard` names it."""
 
 NO_REFRESH, ALL_BANK, PER_BANK = range(3)
 
@@ -106,14 +105,16 @@ NO_REFRESH, ALL_BANK, PER_BANK = range(3)
     FOREVER,
     AT_COUNTS,
 ) = range(SETTINGS, SETTINGS + 25)
-"""NOW, TRIED: the clock, and requests offered in it. SEQUENCE: requests accepted. LAST_WRITE: end of the last write's
-data. RETURNS: how many reads have got their command and are listed with their return clock. AT_OLDER to TAKEN: see
-controller_jump; JUMPED: requests not simulated one by one. FOREVER: NEVER. AT_: where the records begin. AT_COUNTS is the place of the counts itself."""
+"""NOW, TRIED: the clock, and requests offered in it. SEQUENCE: requests accepted. LAST_WRITE: end of the
+last write's data. RETURNS: how many reads have got their command and are listed with their return clock.
+AT_OLDER to TAKEN: see controller_jump; JUMPED: requests not simulated one by one. FOREVER: NEVER. AT_:
+where the records begin. AT_COUNTS is the place of the counts itself."""
 AT_LATENCY = AT_COUNTS + COUNTERS
 FIXED = AT_LATENCY + LATENCY_BINS
 
 READ, WRITE, ACTIVATE, PRECHARGE = range(4)
-"""Kinds of commands; in banks, groups, ranks the word of that number is the clock before which there is none."""
+"""Kinds of commands; in banks, groups, ranks the word of that number is the clock before which there is
+none."""
 
 (
     KIND,
@@ -137,9 +138,10 @@ READ, WRITE, ACTIVATE, PRECHARGE = range(4)
     BUS,
     BANK_WORDS,
 ) = range(4, 24)
-"""Of a bank. KIND, PRIORITY, EARLIEST: its candidate. HEAD, TAIL, HIT (oldest with the open row): waiting reads, and
-one word further writes. OPEN: its open page (NONE: closed). SERVED: column commands since ACT. OPENED: clock of ACT.
-REFRESHED: end of its last refresh. PLACE: in the list of busy banks (NONE: not). INDEX: of all banks."""
+"""Of a bank. KIND, PRIORITY, EARLIEST: its candidate. HEAD, TAIL, HIT (oldest with the open row): waiting
+reads, and one word further writes. OPEN: its open page (NONE: closed). SERVED: column commands since ACT.
+OPENED: clock of ACT. REFRESHED: end of its last refresh. PLACE: in the list of busy banks (NONE: not).
+INDEX: of all banks."""
 
 GROUP_WORDS = 4
 
@@ -155,15 +157,16 @@ GROUP_WORDS = 4
     REFRESH_END,
     WAITING,
     LAST_IDLE,
+    HELD,
     FIRST_BANK,
     RANK_INDEX,
     ACTS_PLACE,
     ACTS,
-) = range(4, 19)
+) = range(4, 20)
 RANK_WORDS = ACTS + 4
-"""Of a rank. ROUND: mask of the banks refreshed in this round. SINCE: clock of the last change between no bank open
-and some. WAITING: requests; LAST_IDLE: the last clock at which
-there was none left. ACTS: clocks of the last four ACT."""
+"""Of a rank. ROUND: mask of the banks refreshed in this round. SINCE: clock of the last change between no
+bank open and some. WAITING: requests; LAST_IDLE: the last clock at which there was none left. HELD: bank
+that waits for its refresh (NONE: no bank). ACTS: clocks of the last four ACT."""
 
 (
     TICK,
@@ -183,14 +186,16 @@ there was none left. ACTS: clocks of the last four ACT."""
     CHANNEL_INDEX,
     CHANNEL_WORDS,
 ) = range(16)
-"""Of a channel. TICK: the next tick to do. DEBTS: refreshes due in all ranks. BUSY: how many banks have requests;
-BUSY_LIST: where they are listed. FREE: first free record of the read queue and of the write queue."""
+"""Of a channel. TICK: the next tick to do. DEBTS: refreshes due in all ranks. BUSY: how many banks have
+requests; BUSY_LIST: where they are listed. FREE: first free record of the read queue and of the write
+queue."""
 
 END, LAST_KIND, LAST_CLOCK, LAST_RANK, BUS_WORDS = range(5)
 """Of a data bus: end of the last transfer; its command."""
 
 AGE, ARRIVED, WORD, TAG, NEXT, PREVIOUS, CAUSE, ENTRY_WORDS = range(8)
-"""Of a waiting request. WORD: bank, row and column. CAUSE: 0 none, 1 it has opened its row, 2 closed another."""
+"""Of a waiting request. WORD: bank, row and column. CAUSE: 0 none, 1 it has opened its row, 2 closed
+another."""
 
 TABLES, TABLE_BITS = 3, 11
 """A burst's number is decoded by TABLES look-ups of TABLE_BITS bits each."""
@@ -205,6 +210,17 @@ class Controller(NamedTuple):
     counts: np.ndarray
     latency: np.ndarray
     log: np.ndarray
+
+
+@njit(cache=True)
+def word_of(tables: np.ndarray, burst: int) -> int:
+    """Bank (of all), row and column of a burst by its number, in one number."""
+    mask = (1 << TABLE_BITS) - 1
+    return (
+        tables[0, burst & mask]
+        ^ tables[1, (burst >> TABLE_BITS) & mask]
+        ^ tables[2, (burst >> (2 * TABLE_BITS)) & mask]
+    )
 
 
 @njit(cache=True)
@@ -242,6 +258,7 @@ def fresh(settings: np.ndarray, tables: np.ndarray, log_capacity: int) -> Contro
         m[rank + RANK_INDEX] = index
         m[rank + FIRST_BANK] = at_banks + index * m[GROUPS] * m[BANKS] * BANK_WORDS
         m[rank + REFRESH_END] = -NEVER
+        m[rank + HELD] = NONE
         m[rank + ACTS : rank + ACTS + 4] = -NEVER
     for index in range(banks):
         bank = at_banks + index * BANK_WORDS

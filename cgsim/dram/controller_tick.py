@@ -23,7 +23,7 @@ _PREA, _REF, _REFB, _REFRESH_PRE = range(4, 8)
 
 @njit(cache=True)
 def advance(m: np.ndarray, channel: int, until: int) -> int:
-    """Do the ticks of a channel before clock `until` (NEVER: up to the next column command); the next tick."""
+    """Do the ticks of a channel before clock `until` (NEVER: up to a column command); the next tick."""
     clock = m[channel + at.TICK]
     again, stopping = False, False  # a second command in this clock; a column command has been issued
     while clock < until:
@@ -104,21 +104,14 @@ def _turn(m: np.ndarray, channel: int) -> None:
 def _next(m: np.ndarray, channel: int, clock: int) -> tuple[int, int, int]:
     """The next command if nothing is offered: (bank, or rank of PREA and REF; kind; clock)."""
     target, kind, ready, priority = NONE, NONE, NEVER, NEVER
-    held = NONE
     column_bus, row_bus = max(m[channel + at.COLUMN_BUS], clock), max(m[channel + at.ROW_BUS], clock)
-    forced = False
-    if m[channel + at.DEBTS] > 0:
-        whole = m[at.REFRESH] == ALL_BANK
+    whole, owed = m[at.REFRESH] == ALL_BANK, m[channel + at.DEBTS] > 0
+    if owed:
         rank = m[channel + at.FIRST_RANK]
         for _ in range(m[at.RANKS]):
+            m[rank + at.HELD] = NONE
             if m[rank + at.DEBT] > 0:
-                if whole:
-                    one, what, when = _rank_refresh(m, rank)
-                    forced |= m[rank + at.FORCED] > 0
-                else:
-                    one, what, when, holds = _bank_refresh(m, rank)
-                    if holds:
-                        held = one
+                one, what, when = _rank_refresh(m, rank) if whole else _bank_refresh(m, rank)
                 when = max(when, row_bus)
                 if when < ready:  # ranks come in the order of their priority
                     target, kind, ready, priority = one, what, when, 0
@@ -127,10 +120,10 @@ def _next(m: np.ndarray, channel: int, clock: int) -> tuple[int, int, int]:
     for place in range(begin, begin + m[channel + at.BUSY]):
         bank = m[place]
         what = m[bank + at.KIND]
-        if what == NONE or bank == held:
+        if what == NONE:
             continue
         rank = m[bank + at.RANK]
-        if forced and m[rank + at.FORCED]:
+        if owed and (m[rank + at.FORCED] if whole else m[rank + at.HELD] == bank):
             continue
         when = max(
             m[bank + what],
@@ -161,8 +154,8 @@ def _rank_refresh(m: np.ndarray, rank: int) -> tuple[int, int, int]:
 
 
 @njit(cache=True)
-def _bank_refresh(m: np.ndarray, rank: int) -> tuple[int, int, int, bool]:
-    """PRE or REFB of a bank of the rank: (bank, kind, clock, the bank is held for it)."""
+def _bank_refresh(m: np.ndarray, rank: int) -> tuple[int, int, int]:
+    """PRE or REFB of a bank of the rank: (bank, kind, clock); HELD: the bank, if requests wait for it."""
     target, held = NONE, False
     bank = m[rank + at.FIRST_BANK]
     for place in range(m[at.GROUPS] * m[at.BANKS]):
@@ -174,8 +167,10 @@ def _bank_refresh(m: np.ndarray, rank: int) -> tuple[int, int, int, bool]:
                 target, held = bank, True
         bank += at.BANK_WORDS
     if target == NONE:
-        return NONE, NONE, NEVER, False
+        return NONE, NONE, NEVER
+    if held:
+        m[rank + at.HELD] = target
     if m[target + at.OPEN] != NONE:
-        return target, _REFRESH_PRE, max(m[target + PRECHARGE], m[rank + PRECHARGE]), held
+        return target, _REFRESH_PRE, max(m[target + PRECHARGE], m[rank + PRECHARGE])
     ready = max(m[target + ACTIVATE] + m[at.ACT_SHIFT], m[rank + at.BANK_REFRESH_NEXT])
-    return target, _REFB, ready, held
+    return target, _REFB, ready

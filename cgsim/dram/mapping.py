@@ -1,8 +1,8 @@
 """Where an address lies: channel, rank, bank group, bank, row, column, for every mapping by name.
 
-A mapping is a table of parts, int64 [parts, 4]: (field, shift, mask, out shift). Of the number of a burst (byte
-address over the bytes of a request), bits ((burst >> shift) & mask) << out go to the field; parts of one field are
-XORed, so hashes are parts like others.
+A mapping is a table of parts, int64 [parts, 4]: (field, shift, mask, out shift). Of the number of a burst
+(byte address over the bytes of a request), bits ((burst >> shift) & mask) << out go to the field; parts of
+one field are XORed, so hashes are parts like others.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def _take(parts: list[tuple[int, int, int, int]], field: str, low: int, width: i
 def _streaming(width: dict[str, int]) -> np.ndarray:
     """Neighbours in other channels, pseudo-channels and bank groups; rows of one bank far apart.
 
-    From the lowest bits up: channel, rank, bank group, column, bank, row. Bank and row, cut into windows as wide as
-    the bank: all windows are XORed into the bank, every other one into the bank group. So streams
+    From the lowest bits up: channel, rank, bank group, column, bank, row. Bank and row, cut into windows as
+    wide as the bank: all windows are XORed into the bank, every other one into the bank group. So streams
     that differ in one row bit use other banks, and strides of powers of two use all of them.
     """
     parts: list[tuple[int, int, int, int]] = []

@@ -31,10 +31,10 @@ class Standard:
     act_shift: clocks after which it counts.
 
     Timing in clocks, JEDEC's names without the t: burst (data clocks of a request), burst_max (with the
-    pauses inside a burst), rtw (RD to WR), rcdr and rcdw (ACT to RD, WR), rpab (after PREA), cs (between ranks), wrrdcs (least
-    WR to RD of another rank), rfc and refi (all banks), rfcpb, refipb, pbact (to ACT of another bank), pbpb (to the
-    next) of per-bank refresh; 0 where the standard has none. What LPDDR adds to tWR and tWTR for tDQSS (1) is in wr,
-    wtrs, wtrl.
+    pauses inside a burst), rtw (RD to WR), rcdr and rcdw (ACT to RD, WR), rpab (after PREA), cs (between
+    ranks), wrrdcs (least WR to RD of another rank), rfc and refi (all banks), rfcpb, refipb, pbact (to ACT
+    of another bank), pbpb (to the next) of per-bank refresh; 0 where the standard has none. What LPDDR adds
+    to tWR and tWTR for tDQSS (1) is in wr, wtrs, wtrl.
     """
 
     name: str
