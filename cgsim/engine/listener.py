@@ -44,16 +44,6 @@ def listening() -> Iterator[list[Heard]]:
         _LISTENING.reset(token)
 
 
-@contextmanager
-def unheard() -> Iterator[None]:
-    """Whatever is tried meanwhile, nobody listens."""
-    token = _LISTENING.set(None)
-    try:
-        yield
-    finally:
-        _LISTENING.reset(token)
-
-
 def heard(
     run: Callable[[Memory, Journal], np.ndarray], own: Memory, hardware: Hardware, what: str = ""
 ) -> np.ndarray:
