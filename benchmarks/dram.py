@@ -80,9 +80,8 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--requests", type=int, default=200_000)
     options = parser.parse_args()
-    print(
-        f"{'memory':24}{'stream':14}{'plain M/s':>10}{'jump M/s':>10}{'jumped':>8}{'clocks/req':>11}   Ramulator, DRAMsim3 M/s"
-    )
+    print(f"{'':38}{'plain':>10}{'jump':>10}{'jumped':>8}{'clocks':>9}   Ramulator, DRAMsim3")
+    print(f"{'memory':24}{'stream':14}{'M/s':>10}{'M/s':>10}{'':>8}{'/request':>9}   M/s")
     for config in (
         Config("DDR4-2400"),
         Config("DDR4-2400", max_outstanding=64),
@@ -95,13 +94,10 @@ def main() -> None:
         for stream, runs in streams(config.request_bytes, options.requests).items():
             plain, clocks, _ = speed(replace(config, jump=False), runs, options.repeat)
             jump, _, jumped = speed(config, runs, options.repeat)
-            tools = (
-                ", ".join(f"{one / 1e6:.2f}" for one in TOOLS.get(stream, ()))
-                if config == Config("DDR4-2400")
-                else ""
-            )
+            known = TOOLS.get(stream, ()) if config == Config("DDR4-2400") else ()
+            tools = ", ".join(f"{one / 1e6:.2f}" for one in known)
             print(
-                f"{name:24}{stream:14}{plain / 1e6:10.2f}{jump / 1e6:10.2f}{jumped:8.0%}{clocks:11.3f}   {tools}"
+                f"{name:24}{stream:14}{plain / 1e6:10.2f}{jump / 1e6:10.2f}{jumped:8.0%}{clocks:9.3f}   {tools}"
             )
 
 

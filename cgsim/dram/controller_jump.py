@@ -66,8 +66,7 @@ def row_end(m: np.ndarray, first: int, step: int, index: int) -> int:
 
 @njit(cache=True)
 def plan(m: np.ndarray, first: int, step: int, index: int, count: int, requests: int) -> int:
-    """The request, from `index` on, after which it pays to look for periods: `index` or the first of a
-    row."""
+    """The request, `index` or the first of a row, after which it pays to look for periods."""
     if requests == 0:
         return NEVER
     needed = m[at.DEPTH] + 3 * requests
