@@ -96,9 +96,8 @@ def main() -> None:
             jump, _, jumped = speed(config, runs, options.repeat)
             known = TOOLS.get(stream, ()) if config == Config("DDR4-2400") else ()
             tools = ", ".join(f"{one / 1e6:.2f}" for one in known)
-            print(
-                f"{name:24}{stream:14}{plain / 1e6:10.2f}{jump / 1e6:10.2f}{jumped:8.0%}{clocks:9.3f}   {tools}"
-            )
+            speeds = f"{plain / 1e6:10.2f}{jump / 1e6:10.2f}{jumped:8.0%}{clocks:9.3f}"
+            print(f"{name:24}{stream:14}{speeds}   {tools}")
 
 
 if __name__ == "__main__":
