@@ -9,8 +9,9 @@ from collections import Counter
 
 from cgsim.dram.counters import COUNTS, LATENCY_BINS
 from cgsim.dram.settings import Config
-from cgsim.dram.stepped_channel import Channel, Request
+from cgsim.dram.stepped_channel import Channel
 from cgsim.dram.stepped_mapping import place_of
+from cgsim.dram.stepped_state import Request
 
 
 class SteppedController:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import ceil
 
 from cgsim.dram.stepped import SteppedController
-from cgsim.dram.stepped_channel import Request
+from cgsim.dram.stepped_state import Request
 from cgsim.engine.stepped.layout import Piece, bursts
 from cgsim.hardware import Hardware
 
