@@ -9,7 +9,7 @@ prints the same sums without the ns per clock, in V mA clocks, as pJ; its mean p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from cgsim.dram.counters import (
     SELF_REFRESH_CYCLES,
     WRITE_COMMANDS,
 )
+from cgsim.dram.standards import Standard
 
 PARTS = ("activate", "read", "write", "refresh", "bank_refresh", "active", "idle", "self_refresh")
 """What energy is spent on: commands, then ranks with a bank open, with all closed, in self refresh."""
@@ -132,4 +133,18 @@ def dramsim_currents(
         idd5pb=power["IDD5PB"],
         idd6=power["IDD6x"],
         trfc_bank=timing["tRFCb"],
+    )
+
+
+def standard_currents(device: Standard) -> Currents | None:
+    """Currents of a standard of ours; None where they are not known."""
+    if device.currents is None:
+        return None
+    return Currents(
+        **asdict(device.currents),
+        tras=device.ras,
+        trp=device.rp,
+        trfc=device.rfc,
+        burst=device.burst,
+        tck_ns=device.tck_ps / 1000,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cgsim.dram.counters import COMMANDS_LOGGED, COUNTS, LATENCY_BINS
-from cgsim.dram.energy import Currents, dramsim_currents, energy_pj
+from cgsim.dram.energy import Currents, dramsim_currents, energy_pj, standard_currents
 from cgsim.dram.streams import Stream
 from cgsim.errors import CgsimError
 
@@ -110,17 +110,7 @@ def currents_of(config: AnyConfig) -> Currents | None:
     if isinstance(config, dramsim_ini.Config):
         power, timing = config.power, config.timing
         return dramsim_currents(power, timing, config.devices, config.burst_cycles, config.tck_ns)
-    device = config.device if isinstance(config, settings.Config) else None
-    if device is None or device.currents is None:
-        return None
-    return Currents(
-        **dataclasses.asdict(device.currents),
-        tras=device.ras,
-        trp=device.rp,
-        trfc=device.rfc,
-        burst=device.burst,
-        tck_ns=device.tck_ps / 1000,
-    )
+    return standard_currents(config.device) if isinstance(config, settings.Config) else None
 
 
 def replay(config: AnyConfig, stream: Stream, *, log: bool = False, per_clock: int = 0) -> Replay:

@@ -47,8 +47,8 @@ def known_pieces(steps: np.ndarray, plan: Plan, work: Workload, machine: Machine
                     first = _tile_weights(work.base_parts, base, at_channels, plan, work)
                 start = used
                 pieces, used, first = _weights(
-                    step[CHUNK], count, pieces, used, everyone, first, work.base_parts, slices, at_channels, plan,
-                    work, machine,
+                    step[CHUNK], count, pieces, used, everyone, first, work.base_parts, slices, at_channels,
+                    plan, work, machine,
                 )  # fmt: skip
                 _set(step, WEIGHT_BYTES, start, used)
             if step[ACTIVATION_BYTES]:

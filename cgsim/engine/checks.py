@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cgsim.engine.columns import MODES, PHASES, STALLS, TENSORS
 from cgsim.mapping.operations import Operation
+
+if TYPE_CHECKING:
+    from cgsim.engine.replays import Kept
 
 
 def check_conservation(
@@ -14,13 +20,14 @@ def check_conservation(
     stored: np.ndarray,
     todo: tuple[Operation, ...],
     batch: int,
+    kept: Sequence[Kept],
 ) -> None:
     """Raise AssertionError, with the layer's name, where a count of the run contradicts another.
 
-    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output is stored (of gated
-    execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once per batch of at
-    most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from the gates without the
-    engine.
+    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not `kept` on chip is
+    stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at
+    least once per batch of at most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from
+    the gates without the engine.
     """
     samples = len(executed) // len(todo)
     for mode in MODES:
@@ -31,10 +38,16 @@ def check_conservation(
         _equal(columns, f"{mode} bytes of the tensors", total, columns[f"{mode}_offchip_bytes"])
         outputs = np.array([_outputs(o) for o in todo])
         bits = np.array([o.layer.activation_bits for o in todo])
-        expected = stored if mode == "gated" else np.tile(outputs, samples)
+        own = [getattr(one, mode) for one in kept]
+        stores = np.array([not one.output_kept for one in own])
+        expected = (stored if mode == "gated" else np.tile(outputs, samples)) * np.tile(stores, samples)
         written = columns[f"{mode}_activations_write_bytes"]
         _at_least(columns, f"{mode} bytes written", written, expected * np.tile(bits, samples) // 8)
-        residual = outputs * bits * np.array([o.residuals for o in todo]) // 8
+        operands = [
+            o.residuals - one.operands_kept if o.layer.on_array else 0
+            for o, one in zip(todo, own, strict=True)
+        ]
+        residual = outputs * bits * np.array(operands) // 8
         read = columns[f"{mode}_residual_read_bytes"]
         _at_least(columns, f"{mode} residual bytes", read, np.tile(residual, samples))
     weights = [

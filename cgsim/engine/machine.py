@@ -56,7 +56,7 @@ class Workload(NamedTuple):
     activation_bits: int
     residuals: int
     reads: int
-    """1: inputs are loaded; 0: they are on chip. So for `writes` and outputs; `residual_reads` operands are."""
+    """1: inputs are loaded; 0: they are on chip. `writes`: outputs. `residual_reads`: operands loaded."""
     residual_reads: int
     writes: int
     pixels: int

@@ -67,8 +67,8 @@ NEXT, VECTOR_FREE, RESIDUAL_THERE, ACTIVATIONS_THERE, STORED, ARRIVED = range(6)
 class Run(NamedTuple):
     """A layer's execution. S steps, T tiles, F fillings of a buffer; all arrays int64, in cycles or steps.
 
-    `there` [3, S]: when a step's loads are (see `transfer`). `done` [2, F]: when a filling of the weight and of
-    the activation buffer is used for the last time, `user` [2, F]: by the last of its steps issued so far.
+    `there` [3, S]: when a step's loads are (see `transfer`). `done` [2, F]: when a filling of the weight and
+    of the activation buffer is used for the last time, `user` [2, F]: by the last of its steps issued so far.
     `decided_at`, `finished_at` [T]: the steps after which a tile's gates are known, and that end it.
     `vector_done`, `store_done` [T]. `at` [6]: the NEXT step to compute, tiles STORED, and the cycles of the
     others of its fields. `step_there` [3]: see `advance`. `spent` [lanes, METRICS] and `out` [METRICS]: what

@@ -122,7 +122,14 @@ class Reduced:
             gate=full.gate if full.gate in ("activation", "pixel") else "none",
         )
         operation, tiling = replace(self.operation, layer=layer), None if self.fixed else self.full.tiling
-        return Mapped(operation, self.hardware, self.full.layout.groups, self.calibration, tiling)
+        return Mapped(
+            operation,
+            self.hardware,
+            self.full.layout.groups,
+            self.calibration,
+            tiling,
+            self.full.residency,
+        )
 
     def _constants(self, shape: Shape, samples: int) -> np.ndarray:
         layer = self.operation.layer

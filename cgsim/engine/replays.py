@@ -17,12 +17,21 @@ from cgsim.engine.reduced import Reduced, Shape, gate_network, shape_of
 from cgsim.engine.replay import ON, RESULTS
 from cgsim.hardware import Hardware
 from cgsim.mapping.channel_order import channel_order
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.vector import vector_tiles
 from cgsim.trace.macs import executed_macs
 
 _ORDERS: dict[tuple[Any, ...], np.ndarray] = {}
 """Channel orders that this process has learned: equal keys, equal orders."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an operation finds and leaves on chip, in dense and in gated execution."""
+
+    dense: Residency = NOTHING_KEPT
+    gated: Residency = NOTHING_KEPT
 
 
 @dataclass(frozen=True)
@@ -60,28 +69,35 @@ def share_out(counts: np.ndarray, samples: int) -> np.ndarray:
 class Replay:
     """Base of all ways: gated execution that is dense execution on the array."""
 
-    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation) -> None:
+    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation, kept: Kept = Kept()) -> None:
         """Choose the mappings; raises CgsimError for what is not modelled."""
-        self.trace, self.hardware, self.operation = trace, hardware, operation
+        self.trace, self.hardware, self.operation, self.kept = trace, hardware, operation, kept
         self.layer = operation.layer
-        self._counted: dict[int, np.ndarray] = {}
+        self._counted: dict[tuple[int, Residency], np.ndarray] = {}
 
-    def dense_batch(self, samples: int) -> np.ndarray:
-        """Counts of dense execution of `samples` samples: int64 [RESULTS]."""
-        return self._dense.dense(samples)
+    def dense_batch(self, samples: int, residency: Residency) -> np.ndarray:
+        """Counts of `samples` samples without gates: int64 [RESULTS]."""
+        return mapped(self.operation.ungated(), self.hardware, 1, residency=residency).dense(samples)
 
     def dense(self, count: int, batch: int) -> np.ndarray:
         """Dense execution of `count` samples: int64 [count, RESULTS]."""
+        return self._plain(count, batch, self.kept.dense)
+
+    def _plain(self, count: int, batch: int, residency: Residency) -> np.ndarray:
+        """Execution of `count` samples without gates: int64 [count, RESULTS]."""
         whole, rest = divmod(count, batch)
-        parts = [np.tile(share_out(self._dense_counts(batch)[None], batch), (whole, 1))] if whole else []
+        parts = []
+        if whole:
+            parts.append(np.tile(share_out(self._once(batch, residency)[None], batch), (whole, 1)))
         if rest:
-            parts.append(share_out(self._dense_counts(rest)[None], rest))
+            parts.append(share_out(self._once(rest, residency)[None], rest))
         return np.concatenate(parts)
 
-    def _dense_counts(self, samples: int) -> np.ndarray:
-        if samples not in self._counted:
-            self._counted[samples] = self.dense_batch(samples)
-        return self._counted[samples]
+    def _once(self, samples: int, residency: Residency) -> np.ndarray:
+        key = (samples, residency)
+        if key not in self._counted:
+            self._counted[key] = self.dense_batch(samples, residency)
+        return self._counted[key]
 
     def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """Gated execution of the samples with these indices, gate network included."""
@@ -94,7 +110,7 @@ class Replay:
         return Replayed(found.counts + np.concatenate(parts), macs, found.density)
 
     def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
-        return self._without_gates(self.dense(len(samples), batch))
+        return self._without_gates(self._plain(len(samples), batch, self.kept.gated))
 
     def _without_gates(self, counts: np.ndarray) -> Replayed:
         return Replayed(counts, np.full(len(counts), self.layer.dense_macs), np.ones(len(counts)))
@@ -111,7 +127,7 @@ class Replay:
         return self.trace.gated_macs(self.layer.name)[samples]
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
-        """Output activations that gated execution has to store, int64 [S]."""
+        """Output activations of gated execution, to be stored unless they stay on chip, int64 [S]."""
         return np.full(len(samples), self.layer.out_channels * self.layer.pixels)
 
     def describe(self) -> list[dict[str, Any]]:
@@ -123,12 +139,12 @@ class Replay:
 
     @cached_property
     def _dense(self) -> Mapped:
-        return mapped(self.operation.ungated(), self.hardware, 1)
+        return mapped(self.operation.ungated(), self.hardware, 1, residency=self.kept.dense)
 
     @property
     def mapped(self) -> Mapped:
         """The operation as gated execution maps it."""
-        return self._dense
+        return mapped(self.operation.ungated(), self.hardware, 1, residency=self.kept.gated)
 
 
 class Ungated(Replay):
@@ -138,9 +154,9 @@ class Ungated(Replay):
 class VectorLayer(Replay):
     """A layer of the vector unit. Channels that are off in its result are not read, computed or stored."""
 
-    def dense_batch(self, samples: int) -> np.ndarray:
+    def dense_batch(self, samples: int, residency: Residency) -> np.ndarray:
         """Tile by tile, sample by sample."""
-        return self._counts(self.layer.out_channels, samples)
+        return self._counts(self.layer.out_channels, samples, residency)
 
     def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
         """The channels that are on in any sample of a batch."""
@@ -149,7 +165,8 @@ class VectorLayer(Replay):
         on = self.trace.channels_on(self.layer.name, samples)
         found = []
         for part in batches(len(samples), batch):
-            counts = self._counts(int(on[part].any(axis=0).sum()), part.stop - part.start)
+            channels = int(on[part].any(axis=0).sum())
+            counts = self._counts(channels, part.stop - part.start, self.kept.gated)
             found.append(share_out(counts[None], part.stop - part.start))
         return self._without_gates(np.concatenate(found))
 
@@ -172,8 +189,9 @@ class VectorLayer(Replay):
         static = all(network.by_name[name].gate == "static" for name in sources)
         return bool(sources) and (self._decides or static)
 
-    def _counts(self, channels: int, samples: int) -> np.ndarray:
-        if (channels, samples) not in self._by_channels:
+    def _counts(self, channels: int, samples: int, residency: Residency) -> np.ndarray:
+        key = (channels, samples, residency)
+        if key not in self._by_channels:
             left = replace(
                 self.layer,
                 in_shape=(channels, *self.layer.in_shape[1:]),
@@ -181,22 +199,22 @@ class VectorLayer(Replay):
             )
             counts = np.zeros(RESULTS, np.int64)
             if channels:
-                tiles = np.tile(vector_tiles(left, self.hardware), (samples, 1))
+                tiles = np.tile(vector_tiles(left, self.hardware, residency), (samples, 1))
                 counts = on_vector_unit(tiles, self.hardware)
-            self._by_channels[channels, samples] = counts
-        return self._by_channels[channels, samples]
+            self._by_channels[key] = counts
+        return self._by_channels[key]
 
     @cached_property
-    def _by_channels(self) -> dict[tuple[int, int], np.ndarray]:
+    def _by_channels(self) -> dict[tuple[int, int, Residency], np.ndarray]:
         return {}
 
 
 class GateNetwork(VectorLayer):
     """A gate network as a layer of its own, which computes nothing else. Dense execution has none."""
 
-    def dense_batch(self, samples: int) -> np.ndarray:
+    def dense_batch(self, samples: int, residency: Residency) -> np.ndarray:
         """Nothing is computed."""
-        return self._counts(0, samples)
+        return self._counts(0, samples, residency)
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """Gates stay on chip."""
@@ -206,10 +224,11 @@ class GateNetwork(VectorLayer):
 class Gated(Replay):
     """A layer whose gates are activations or pixels."""
 
-    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation) -> None:
+    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation, kept: Kept = Kept()) -> None:
         """Choose the mappings; the gated one on the first batch of the trace."""
-        super().__init__(trace, hardware, operation)
-        self._own = mapped(operation, hardware, hardware.array.column_groups, self._calibration())
+        super().__init__(trace, hardware, operation, kept)
+        groups = hardware.array.column_groups
+        self._own = mapped(operation, hardware, groups, self._calibration(), kept.gated)
 
     @property
     def mapped(self) -> Mapped:
@@ -272,9 +291,9 @@ class Channels(Gated):
     (`static`) are run in batches.
     """
 
-    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation) -> None:
+    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation, kept: Kept = Kept()) -> None:
         """Choose the mappings: for what is left if that is known, otherwise for the whole layer."""
-        Replay.__init__(self, trace, hardware, operation)
+        Replay.__init__(self, trace, hardware, operation, kept)
         network, layer = trace.network, self.layer
         self._finer = layer.gate in ("activation", "pixel")
         self._fixed = layer.gate != "channel" and all(
@@ -283,7 +302,7 @@ class Channels(Gated):
         groups = hardware.array.column_groups if self._finer else 1
         calibration = self._calibration() if self._finer else None
         whole = operation if self._finer else operation.ungated()
-        self._own = mapped(whole, hardware, groups, calibration)
+        self._own = mapped(whole, hardware, groups, calibration, kept.gated)
         self._reduced = Reduced(
             operation, hardware, self._own, calibration if self._fixed else None, self._fixed
         )

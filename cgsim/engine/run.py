@@ -19,6 +19,7 @@ from cgsim.engine.replays import (
     Channels,
     Gated,
     GateNetwork,
+    Kept,
     Replay,
     Ungated,
     VectorLayer,
@@ -27,6 +28,7 @@ from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.capacity import require_fits
 from cgsim.mapping.operations import Operation, operations
+from cgsim.mapping.residents import residencies
 
 PIECE = 64
 """Samples whose gates are read and replayed together."""
@@ -86,7 +88,7 @@ def run(
     if check:
         implied = np.stack([replay.implied_macs(chosen) for replay in replays], axis=1).ravel()
         stored = np.stack([replay.stored(chosen) for replay in replays], axis=1).ravel()
-        check_conservation(columns, implied, stored, todo, batch)
+        check_conservation(columns, implied, stored, todo, batch, [replay.kept for replay in replays])
     fused = {operation.layer.name: list(operation.fused) for operation in todo if operation.fused}
     mapping = [line for replay in replays for line in replay.describe()]
     return Counts(columns, fused, mapping)
@@ -101,7 +103,11 @@ def operations_of(trace: Gates, hardware: Hardware) -> tuple[Operation, ...]:
 
 def replays_of(trace: Gates, hardware: Hardware, todo: Sequence[Operation]) -> list[Replay]:
     """The way in which each operation is replayed."""
-    return [_replay_of(trace, hardware, operation) for operation in todo]
+    kept = [residencies(trace.network, todo, hardware, gated) for gated in (False, True)]
+    return [
+        _way(trace, hardware, operation)(trace, hardware, operation, Kept(dense, gated))
+        for operation, dense, gated in zip(todo, *kept, strict=True)
+    ]
 
 
 def _samples(available: int, samples: Sequence[int] | None) -> np.ndarray:
@@ -113,20 +119,20 @@ def _samples(available: int, samples: Sequence[int] | None) -> np.ndarray:
     return chosen
 
 
-def _replay_of(trace: Gates, hardware: Hardware, operation: Operation) -> Replay:
+def _way(trace: Gates, hardware: Hardware, operation: Operation) -> type[Replay]:
     """The way in which an operation is replayed."""
     layer, network = operation.layer, trace.network
     if layer.operator == "gate_network":
-        return GateNetwork(trace, hardware, operation)
+        return GateNetwork
     if not layer.on_array:
-        return VectorLayer(trace, hardware, operation)
+        return VectorLayer
     sources = network.input_sources(layer)
     static = all(network.by_name[name].gate == "static" for name in sources)
     if not hardware.gate_unit.enabled and not (static and layer.gate in ("none", "static")):
-        return Ungated(trace, hardware, operation)
+        return Ungated
     if sources or layer.gate in ("channel", "static"):
-        return Channels(trace, hardware, operation)
-    return Ungated(trace, hardware, operation) if layer.gate == "none" else Gated(trace, hardware, operation)
+        return Channels
+    return Ungated if layer.gate == "none" else Gated
 
 
 def _columns(

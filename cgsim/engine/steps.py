@@ -174,7 +174,7 @@ def _late_steps(
     here: np.ndarray,
     loaded: np.ndarray,
 ) -> np.ndarray:
-    """Complete the conditional steps of a tile, but for pieces; the channels whose weights they fetch, bool [N].
+    """Complete a tile's conditional steps, but for pieces; the channels whose weights they fetch, bool [N].
 
     Marks what is fetched in `here` and `loaded`.
     """
