@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cgsim.engine.bits import join
-from cgsim.engine.dram import memory
+from cgsim.engine.dram import Memory, memory, peak_memory
 from cgsim.engine.listener import heard
 from cgsim.engine.machine import machine, workload
 from cgsim.engine.replay import replay_dense, replay_gated
@@ -31,6 +31,9 @@ BUDGET = 10_000
 
 FAVOURITES, NEAR = 8, 1.05
 """How many tilings of a gated layer are tried first, twice; bounds within this factor are near each other."""
+
+FINALISTS = 6
+"""Tilings that are run on a command-level DRAM, the best on a memory of its peak bandwidth."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,27 @@ class Mapped:
         self.tiling = tiling or self._choose(calibration)
 
     def _choose(self, calibration: Calibration | None) -> Tiling:
-        found, search = self.search(calibration)
-        first = [] if calibration is None else favourites(found, search)
-        return found.tiling(search.best(self.hardware.mapping.objective, first))
+        """The best tiling.
 
-    def search(self, calibration: Calibration | None, budget: int = BUDGET) -> tuple[Tilings, Search]:
-        """All tilings that fit, and the search for the best of them; raises CgsimError if there is none."""
+        Where a command-level DRAM would take too long with all candidates, it runs the best few of those tried
+        on a memory of its peak bandwidth.
+        """
+        objective = self.hardware.mapping.objective
+        found, search = self.search(calibration)
+        if self.hardware.dram.standard == "ideal" or search.affordable:
+            first = [] if calibration is None else favourites(found, search)
+            return found.tiling(search.best(objective, first))
+        _, proxy = self.search(calibration, memory=peak_memory(self.hardware))
+        proxy.best(objective, [] if calibration is None else favourites(found, proxy))
+        return found.tiling(search.best_of(objective, proxy.leaders(FINALISTS)))
+
+    def search(
+        self, calibration: Calibration | None, budget: int = BUDGET, memory: Memory | None = None
+    ) -> tuple[Tilings, Search]:
+        """All tilings that fit, and the search for the best of them; raises CgsimError if there is none.
+
+        They run on `memory`, if it is given, in place of that of the hardware.
+        """
         layer, residuals, kept = self.operation.layer, self.operation.residuals, self.residency
         hardware = self.hardware
         batch, gates = hardware.mapping.batch, None
@@ -89,14 +107,14 @@ class Mapped:
         found = candidates(layer, self.layout, hardware, residuals, kept)
         if not len(found):
             raise CgsimError(f"hardware {hardware.name!r}: no tile of layer {layer.name!r} fits the buffers")
-        trial = Trial(self.layout, self.work, self.machine, self.memory, gates)
+        trial = Trial(self.layout, self.work, self.machine, memory or self.memory, gates)
         least = Bounds(layer, self.layout, hardware, found, residuals, batch, trial.late(), kept)
 
         def cost(index: int) -> tuple[int, int]:
             return trial.cost(self._spell_out(found.tiling(index), batch))
 
         effort = least.steps
-        if hardware.dram.standard != "ideal":
+        if hardware.dram.standard != "ideal" and memory is None:
             effort = effort + least.bytes // hardware.dma.burst_bytes
         return found, Search(least.cycles, least.bytes, effort, budget, cost)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -52,6 +52,27 @@ class Search:
                 return index
             if not self._try(index):
                 break
+        self.proven = False
+        return self._leading(objective, self.tried & (self.cycles <= self._most_cycles(objective)))
+
+    @property
+    def affordable(self) -> bool:
+        """True if the budget lasts for all."""
+        return bool(self._effort.sum() <= self._left)
+
+    def leaders(self, count: int) -> list[int]:
+        """The tried candidates of fewest cycles, and those of fewest bytes within the tolerance."""
+        tried = np.flatnonzero(self.tried)
+        fast = tried[np.lexsort((self.bytes[tried], self.cycles[tried]))]
+        near = fast[self.cycles[fast] * TOLERANCE[1] <= self.cycles[fast[0]] * TOLERANCE[0]]
+        frugal = near[np.lexsort((self.cycles[near], self.bytes[near]))]
+        return [int(index) for index in dict.fromkeys([*fast[: count // 2], *frugal[: count // 2]])]
+
+    def best_of(self, objective: Objective, some: Sequence[int]) -> int:
+        """The best of `some`, all of which are tried."""
+        for index in some:
+            self.cycles[index], self.bytes[index] = self._cost(index)
+            self.tried[index] = True
         self.proven = False
         return self._leading(objective, self.tried & (self.cycles <= self._most_cycles(objective)))
 
