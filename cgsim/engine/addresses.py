@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.machine import Machine, Workload
 from cgsim.engine.pieces import add, add_pixels, add_weights, add_window, no_pieces
 from cgsim.engine.program import (
@@ -109,13 +110,13 @@ def late_pieces(
     return pieces, used
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def _set(step: np.ndarray, transfer: int, first: int, end: int) -> None:
     step[transfer + FROM] = first
     step[transfer + TO] = end
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _tile_weights(parts: np.ndarray, first: int, at_channels: int, plan: Plan, work: Workload) -> int:
     """The bit at which a channel tile's weights begin, if those of all parts begin at bit `first`."""
     for part in range(len(parts)):

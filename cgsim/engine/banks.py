@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.bits import count_range
 from cgsim.engine.machine import OS, WS, Machine
 from cgsim.engine.rounds import LOAD, NEEDED, REPEAT, ROW, WORD, Rounds
@@ -94,7 +95,7 @@ def banked_cycles(
     return last, free
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _skip(rounds: Rounds, position: np.ndarray, group: int, stop: int) -> None:
     while position[group] < stop and (
         rounds.folds[position[group], group, NEEDED] == 0 or rounds.rounds[position[group], REPEAT] == 0
@@ -102,7 +103,7 @@ def _skip(rounds: Rounds, position: np.ndarray, group: int, stop: int) -> None:
         position[group] += 1
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _scan(
     rounds: Rounds,
     row: int,
@@ -130,7 +131,7 @@ def _scan(
         pending[group] = -1
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _next(words: np.ndarray, position: int) -> int:
     """The first set bit at or after `position`; there is one."""
     while not (words[position >> 6] >> np.uint64(position & 63)) & np.uint64(1):

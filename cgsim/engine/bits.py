@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
+
 _M1 = np.uint64(0x5555555555555555)
 _M2 = np.uint64(0x3333333333333333)
 _M4 = np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -15,7 +17,7 @@ _H1 = np.uint64(0x0101010101010101)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def popcount(word: np.uint64) -> int:
     """Number of ones in a 64-bit word (LLVM turns the shifts into one instruction)."""
     word = word - ((word >> np.uint64(1)) & _M1)
@@ -24,7 +26,7 @@ def popcount(word: np.uint64) -> int:
     return np.int64((word * _H1) >> np.uint64(56))  # type: ignore[return-value]
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def bits_at(words: np.ndarray, first: int, end: int) -> np.uint64:
     """The at most 64 bits [first, end) of `words` as one word."""
     low, high, shift = first >> 6, (end - 1) >> 6, np.uint64(first & 63)
@@ -34,7 +36,7 @@ def bits_at(words: np.ndarray, first: int, end: int) -> np.uint64:
     return bits & (_ALL >> np.uint64(64 - (end - first)))
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def field_counts(word: np.uint64, size: int) -> np.uint64:
     """Ones in each field of `size` bits, in that field; `size` a power of two up to 64."""
     if size >= 2:
@@ -52,7 +54,7 @@ def field_counts(word: np.uint64, size: int) -> np.uint64:
     return word
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def count_range(words: np.ndarray, first: int, end: int) -> int:
     """Ones among the bits [first, end) of `words`, uint64 [W], bit p in word p // 64."""
     if end <= first:
@@ -68,7 +70,7 @@ def count_range(words: np.ndarray, first: int, end: int) -> int:
     return total
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def any_in_range(words: np.ndarray, first: int, end: int) -> bool:
     """True if one of the bits [first, end) of `words` is set."""
     while first < end and not bits_at(words, first, min(first + 64, end)):
@@ -76,7 +78,7 @@ def any_in_range(words: np.ndarray, first: int, end: int) -> bool:
     return first < end
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def count_all(words: np.ndarray) -> int:
     """Ones in `words`, uint64 [R, W]."""
     total = 0
@@ -103,7 +105,7 @@ def unite(gates: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
     return united
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def append_bits(target: np.ndarray, at: int, words: np.ndarray, first: int, end: int) -> None:
     """Or the bits [first, end) of `words` into `target`, from bit `at` on; both uint64 [W]."""
     while first < end:

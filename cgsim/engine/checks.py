@@ -25,9 +25,9 @@ def check_conservation(
     """Raise AssertionError, with the layer's name, where a count of the run contradicts another.
 
     Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not `kept` on chip is
-    stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at
-    least once per batch of at most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from
-    the gates without the engine.
+    stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once
+    per batch of at most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from the gates
+    without the engine.
     """
     samples = len(executed) // len(todo)
     for mode in MODES:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine import folds
 from cgsim.engine.folds import RUN_FIELDS
 from cgsim.engine.journal import Journal, note, note_split, silent
@@ -60,7 +61,7 @@ def clocks_of(lanes: int, tiles: int) -> Clocks:
     )
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def advance(
     lane: int,
     step: np.ndarray,
@@ -109,7 +110,7 @@ def advance(
     clocks.now[lane] = now
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def latest(cycles: np.ndarray) -> int:
     """The largest of `cycles` (Numba's max() needs the reference counts that these kernels do without)."""
     found = cycles[0]
@@ -118,7 +119,7 @@ def latest(cycles: np.ndarray) -> int:
     return found
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def wait(now: int, until: int, cause: int, out: np.ndarray, journal: Journal, tile: int, lane: int) -> int:
     """The later of `now` and `until`; the difference is counted, and noted, for `cause`."""
     if until <= now:

@@ -12,6 +12,7 @@ from cgsim.dram.controller import controller, drain, finish, renew, serve
 from cgsim.dram.controller_state import Controller
 from cgsim.dram.counters import COUNTERS, TAGS
 from cgsim.dram.energy import energy_pj, standard_currents
+from cgsim.dram.kernels import kernel
 from cgsim.dram.settings import Config
 from cgsim.dram.standards import STANDARDS
 from cgsim.engine.pieces import BITS, FIRST_BIT
@@ -20,6 +21,8 @@ from cgsim.hardware import Hardware
 RATE_UNIT = 256
 """Bandwidths are whole multiples of 1 / RATE_UNIT bytes per cycle, so that cycles are exact."""
 CHANNEL_FREE, PORT_FREE = range(2)
+_LATENCY_PS = 60_000
+"""About what a read takes in an idle DRAM."""
 STORE_TAG = TAGS - 1
 """The tag of all stores, which nobody waits for."""
 
@@ -30,8 +33,9 @@ class Memory(NamedTuple):
     `rate` (in 1 / RATE_UNIT bytes per cycle; 0: command-level) and `latency` (cycles): `standard: ideal`.
     `port`: bytes per cycle into and out of the buffers, 0 unlimited. `burst`: bits of a burst, `requests`
     that the controller makes of it. `cycle`, `clock`: ps of a machine cycle and of a DRAM clock; `crossing`:
-    cycles of the receiving clock. `state` int64 [2]: CHANNEL_FREE and PORT_FREE; `begun`, `through`, `bursts`
-    int64 [TAGS]: when a transfer could begin, when it was through the buffers' port, and its bursts.
+    cycles of the receiving clock. `whole_bursts`: 1 if it is these that take time with `rate`. `state` int64
+    [2]: CHANNEL_FREE and PORT_FREE; `begun`, `through`, `bursts` int64 [TAGS]: when a transfer could begin,
+    when it was through the buffers' port, and its bursts.
     """
 
     rate: int
@@ -42,6 +46,7 @@ class Memory(NamedTuple):
     cycle: int
     clock: int
     crossing: int
+    whole_bursts: int
     controller: Controller
     state: np.ndarray
     begun: np.ndarray
@@ -63,6 +68,7 @@ def memory(hardware: Hardware, log_capacity: int = 0) -> Memory:
         round(hardware.cycle_ns * 1000),
         config.tck_ps,
         dram.crossing_cycles,
+        0,
         _unused() if ideal else controller(config, log_capacity),
         np.zeros(2, np.int64),
         np.zeros(TAGS, np.int64),
@@ -79,6 +85,15 @@ def _unused() -> Controller:
     return controller(_UNUSED)
 
 
+def peak_memory(hardware: Hardware) -> Memory:
+    """A memory without state of the same peak bandwidth, which moves whole bursts: for estimates."""
+    own = memory(hardware)
+    latency = round(_LATENCY_PS / own.cycle) + 2 * own.crossing
+    return own._replace(
+        rate=round(hardware.dram_bytes_per_cycle * RATE_UNIT), latency=latency, whole_bursts=1
+    )
+
+
 @njit(cache=True)
 def renewed(memory: Memory) -> Memory:
     """The same memory, idle, at cycle 0."""
@@ -91,6 +106,7 @@ def renewed(memory: Memory) -> Memory:
         memory.cycle,
         memory.clock,
         memory.crossing,
+        memory.whole_bursts,
         memory.controller if memory.rate else renew(memory.controller),
         np.zeros(2, np.int64),
         np.zeros(TAGS, np.int64),
@@ -99,7 +115,7 @@ def renewed(memory: Memory) -> Memory:
     )
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def transfer(
     memory: Memory, pieces: np.ndarray, size: int, ready: int, write: bool, tag: int
 ) -> tuple[int, int]:
@@ -120,12 +136,13 @@ def transfer(
         if not write:
             return -1 - tag, bursts
         return max(state[CHANNEL_FREE], state[PORT_FREE]), bursts
-    state[CHANNEL_FREE] = memory.begun[tag] + -(-size * RATE_UNIT // memory.rate)
+    moved = bursts * memory.burst // 8 if memory.whole_bursts else size
+    state[CHANNEL_FREE] = memory.begun[tag] + -(-moved * RATE_UNIT // memory.rate)
     there = state[CHANNEL_FREE] if write else state[CHANNEL_FREE] + memory.latency
     return max(there, state[PORT_FREE]), bursts
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _ask(memory: Memory, pieces: np.ndarray, write: bool, tag: int, ready: int) -> tuple[int, int]:
     """Offer the bursts of a transfer: (bursts, DRAM clock at which the last is accepted)."""
     at = -(-ready * memory.cycle // memory.clock) + memory.crossing
@@ -148,13 +165,13 @@ def _ask(memory: Memory, pieces: np.ndarray, write: bool, tag: int, ready: int) 
     return bursts, accepted
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _cycle(memory: Memory, clock: int) -> int:
     """The cycle at which the machine sees what happens at a DRAM clock."""
     return -(-clock * memory.clock // memory.cycle) + memory.crossing
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def arrival(memory: Memory, there: int) -> int:
     """The cycle that `transfer` promised."""
     if there >= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.banks import banked_cycles
 from cgsim.engine.machine import IS, OS, TILE, Machine
 from cgsim.engine.rounds import LOAD, NEEDED, PRESENT, REPEAT, STREAM, Rounds
@@ -18,7 +19,7 @@ how long its last step was held back (`os`: until the drain chain was free), and
 RUN_FIELDS = 12
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def run_alike(run: np.ndarray, folds: int, vectors: int, load: int, machine: Machine) -> None:
     """Fill `run` (zeros, int64 [RUN_FIELDS]) with `folds` folds of `vectors` vectors, all groups alike."""
     if folds > 0:
@@ -115,7 +116,7 @@ def _held_rounds(run: np.ndarray, rounds: Rounds, machine: Machine, scanner: Sca
     _finish(run, longest, machine)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _group(run: np.ndarray, rounds: Rounds, group: int, machine: Machine) -> None:
     """The rounds of one group that waits for nobody."""
     longest = 0
@@ -159,7 +160,7 @@ def _free_groups(
         run[DURATION], run[FREE] = duration, free - duration
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def _finish(run: np.ndarray, longest: int, machine: Machine) -> None:
     if run[_FOLDS] == 0:
         return
@@ -168,7 +169,7 @@ def _finish(run: np.ndarray, longest: int, machine: Machine) -> None:
         run[LEAD] = max(0, machine.rows - longest)
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def _append(run: np.ndarray, repeat: int, stream: int, load: int, machine: Machine) -> None:
     """Let `repeat` folds of `stream` cycles follow what `run` holds."""
     if run[_FOLDS] == 0:
@@ -183,7 +184,7 @@ def _append(run: np.ndarray, repeat: int, stream: int, load: int, machine: Machi
     run[_FOLDS] += repeat
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def _gap(run: np.ndarray, times: int, before: int, stream: int, load: int, machine: Machine) -> None:
     """Cycles between two streams, the first of `before` and the second of `stream` cycles, `times` times.
 

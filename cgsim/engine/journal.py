@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.events import (
     AMOUNTS,
     BURSTS_MOVED,
@@ -47,7 +48,7 @@ SILENT = journal()
 """Notes nothing."""
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def note(journal: Journal, kind: int, tile: int, start: int, end: int, lane: int) -> int:
     """Note an event that takes time; its place among the events, -1 if it has none."""
     if len(journal.events) == 0 or end <= start:
@@ -64,7 +65,7 @@ def note(journal: Journal, kind: int, tile: int, start: int, end: int, lane: int
     return at
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def note_transfer(
     journal: Journal, kind: int, tile: int, start: int, end: int, size: int, bursts: int
 ) -> None:
@@ -75,7 +76,7 @@ def note_transfer(
         journal.events[at, BURSTS_MOVED] = bursts
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def note_split(journal: Journal, at: int, run: np.ndarray) -> None:
     """Say what the time of the phase noted at place `at` went to: that of a run of rounds."""
     if at >= 0:

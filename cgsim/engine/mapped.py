@@ -80,8 +80,8 @@ class Mapped:
     def _choose(self, calibration: Calibration | None) -> Tiling:
         """The best tiling.
 
-        Where a command-level DRAM would take too long with all candidates, it runs the best few of those tried
-        on a memory of its peak bandwidth.
+        Where a command-level DRAM would take too long with all candidates, it runs the best few of those
+        tried on a memory of its peak bandwidth.
         """
         objective = self.hardware.mapping.objective
         found, search = self.search(calibration)

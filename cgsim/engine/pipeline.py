@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.clocks import (
     ACCUMULATORS,
     ACTIVATIONS,
@@ -172,13 +173,13 @@ def _start(
     return run
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _depth(run: Run) -> int:
     """Tiles that the activation and the accumulator buffer hold."""
     return run.machine.depth + run.plan.interleaved
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     """Which filling of the weight and of the activation buffer a step uses."""
     at_pixels, at_channels = tile_at(step[TILE], plan)
@@ -189,7 +190,7 @@ def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     return 0, at_pixels
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _ready(run: Run, index: int, tensor: int) -> int:
     """When a load may begin: its buffer part is free and, `on_demand`, the gates that want it are known."""
     step = run.program.steps[index]
@@ -212,7 +213,7 @@ def _ready(run: Run, index: int, tensor: int) -> int:
     return ready
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     """Issue a transfer of a step; when its data are there (see `transfer`).
 
@@ -231,18 +232,18 @@ def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     return there
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _tag(index: int, tensor: int) -> int:
     return 3 * (index % (_AHEAD + 1)) + tensor
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _metric(step: np.ndarray, tensor: int) -> int:
     late = tensor > WEIGHTS or step[CONDITIONAL]
     return BASE_WEIGHTS_READ + tensor + 1 if late else BASE_WEIGHTS_READ
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _store(run: Run, finished: int, tile: int) -> None:
     """Store the tiles that a step up to `finished` ends, and those up to `tile`, in order."""
     at, steps = run.at, run.program.steps
@@ -251,16 +252,15 @@ def _store(run: Run, finished: int, tile: int) -> None:
         last = run.finished_at[own]
         if last > finished and own > tile:
             return
-        _compute(run, last)
-        run.store_done[own] = run.vector_done[own]
         if steps[last, STORE_BYTES]:
+            _compute(run, last)
             output = np.int64(OUTPUT)  # no constant: it would be compiled for it
             run.store_done[own] = _move(run, last, output, run.vector_done[own])
             _note(run, last, output, run.store_done[own])
         at[STORED] += 1
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _note(run: Run, index: int, tensor: int, there: int) -> None:
     step, memory = run.program.steps[index], run.memory
     tag = STORE_TAG if tensor == OUTPUT else _tag(index, tensor)
@@ -269,7 +269,7 @@ def _note(run: Run, index: int, tensor: int, there: int) -> None:
     note_transfer(run.journal, metric, step[TILE], memory.begun[tag], there, size, memory.bursts[tag])
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _arrived(run: Run, index: int, tensor: int) -> int:
     there = arrival(run.memory, run.there[tensor, index])
     run.at[ARRIVED] = max(run.at[ARRIVED], there)
@@ -277,7 +277,7 @@ def _arrived(run: Run, index: int, tensor: int) -> int:
     return there
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _compute(run: Run, last: int) -> None:
     """Let array and vector unit execute all steps up to `last`."""
     at, clocks, there = run.at, run.clocks, run.step_there
@@ -316,9 +316,11 @@ def _compute(run: Run, last: int) -> None:
             operations = step[OUTPUTS] * (1 + run.work.residuals)
             at[VECTOR_FREE] = run.vector_done[tile] = begun + -(-operations // run.machine.lanes)
             note(run.journal, VECTOR, tile, begun, at[VECTOR_FREE], UNIT)
+            if step[STORE_BYTES] == 0:
+                run.store_done[tile] = at[VECTOR_FREE]
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _lanes_with_slots(plan: Plan, work: Workload, machine: Machine) -> int:
     most = 0
     if machine.dataflow == IS:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.machine import LAYER, Machine, Workload
 from cgsim.engine.rounds import Slices, take
 from cgsim.mapping.plan import Plan
@@ -28,19 +29,19 @@ class Program(NamedTuple):
     used: int
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def lanes_of(work: Workload, machine: Machine) -> int:
     """Clocks of a layer: one, or one per column group where groups wait only at the end of the layer."""
     return work.column_groups if machine.sync == LAYER else 1
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def size_in_bytes(values: int, bits: int) -> int:
     """Bytes of `values` packed values of `bits` bits."""
     return (values * bits + 7) // 8
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def tile_at(tile: int, plan: Plan) -> tuple[int, int]:
     """(pixel tile, channel tile) of tile number `tile` in execution order."""
     if plan.loop_order == 0:
@@ -50,7 +51,7 @@ def tile_at(tile: int, plan: Plan) -> tuple[int, int]:
     return tile // channel_tiles, tile % channel_tiles
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def chunks(phase: np.ndarray, slices: Slices, at_channels: int, plan: Plan, rows: int) -> int:
     """Steps that a phase of a tile takes: one, unless weights are streamed in chunks."""
     if len(phase) == 0:
@@ -61,7 +62,7 @@ def chunks(phase: np.ndarray, slices: Slices, at_channels: int, plan: Plan, rows
     return -(-folds // plan.chunk_folds)
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def row_folds(chunk: int, count: int, plan: Plan) -> tuple[int, int]:
     """Row folds [first, end) of a chunk; one that is not chunked takes all."""
     if count == 1:
@@ -69,7 +70,7 @@ def row_folds(chunk: int, count: int, plan: Plan) -> tuple[int, int]:
     return chunk * plan.chunk_folds, (chunk + 1) * plan.chunk_folds
 
 
-@njit(cache=True, inline="always", _nrt=False)
+@njit(cache=True, inline="always")
 def patch_area(at_pixels: int, plan: Plan) -> int:
     """Input pixels that a pixel tile reads."""
     patch = plan.patch[at_pixels]

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from cgsim.dram.counters import COUNTERS
+from cgsim.dram.kernels import kernel
 from cgsim.engine.bits import count_all, filters_of, unite
 from cgsim.engine.clocks import array_alone
 from cgsim.engine.dram import Memory
@@ -104,7 +105,7 @@ def _filters(gates: np.ndarray, plan: Plan, work: Workload, machine: Machine) ->
     return filters_of(gates, plan.slot_of, plan.first_slot[-1])
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def one_tile(plan: Plan) -> bool:
     """True if the plan is that of unlimited buffers."""
     return plan.pixels.shape[0] == 1 and plan.folds.shape[0] == 1 and plan.loop_order != 1

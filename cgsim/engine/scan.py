@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.bits import bits_at, count_range, field_counts
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -20,7 +21,7 @@ class Scanner(NamedTuple):
     depth: int
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def stream_cycles(words: np.ndarray, first: int, end: int, scanner: Scanner) -> tuple[int, int]:
     """(cycles until the last needed candidate of [first, end) has left the FIFO, number of those needed).
 
@@ -90,7 +91,7 @@ def batch_cycles(
     return batches
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _leave(left: np.ndarray, count: int, now: int, size: int, cycles: np.ndarray) -> None:
     """Let `count` indices leave in the cycles from `now` on; note when a batch is complete."""
     if count == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.addresses import known_pieces, late_pieces
 from cgsim.engine.bits import any_in_range
 from cgsim.engine.folds import RUN_FIELDS, run_alike, run_rounds
@@ -221,7 +222,7 @@ def _run(
         run_rounds(run, rounds, lane if lanes > 1 else -1, machine, work.scanner)
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _finish(step: np.ndarray, at_pixels: int, channels: np.ndarray, plan: Plan, work: Workload) -> None:
     pixels = plan.pixels[at_pixels, 1] - plan.pixels[at_pixels, 0]
     step[LAST] = 1
@@ -245,7 +246,7 @@ def _wanted_channels(
     return wanted
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _fetch_pixels(
     united: np.ndarray, pixels: np.ndarray, work: Workload, loaded: np.ndarray, stamp: int
 ) -> int:

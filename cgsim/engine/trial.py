@@ -75,9 +75,10 @@ def _counts(
     journal: Journal,
 ) -> np.ndarray:
     steps = outline(plan, work, machine)
+    listed = memory.rate == 0 or memory.whole_bursts > 0
     if len(gates):
         filters = np.zeros((0, 0), np.uint64)
         if machine.dataflow == IS and not work.pixel_gates:
             filters = filters_of(gates, plan.slot_of, plan.first_slot[-1])
-        steps = program(steps, plan, work, machine, gates, united, filters, memory.rate == 0)
+        steps = program(steps, plan, work, machine, gates, united, filters, listed)
     return run_pipeline(steps, plan, work, machine, memory, journal)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cgsim.dram.kernels import kernel
 from cgsim.engine.clocks import wait
 from cgsim.engine.dram import STORE_TAG, Memory, arrival, renewed, settle, transfer
 from cgsim.engine.events import UNIT
@@ -61,7 +62,7 @@ def run_vector(
     return out, counted
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _execute(
     tiles: np.ndarray,
     tile: int,
@@ -85,7 +86,7 @@ def _execute(
     return end
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def _transfer(
     tiles: np.ndarray,
     tile: int,
