@@ -15,7 +15,7 @@ from cgsim.mapping.operations import Operation
 from cgsim.mapping.tiling import Tiling
 from cgsim.trace.network import Layer
 from cgsim.trace.pack import bytes_to_words, pack_bits
-from tests.engine.machines import accelerators, layers, memories
+from tests.engine.machines import accelerators, hardware, layers, memories
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,43 @@ def cases(draw: st.DrawFn, dram: bool = False) -> Case:
         kept = draw(st.integers(0, operation.residuals))
         residency = Residency(0, draw(st.booleans()), kept, draw(st.booleans()))
     return Case(operation, target, tiling, gates, residency)
+
+
+@st.composite
+def many_small_steps(draw: st.DrawFn) -> Case:
+    """Layers of up to 40 steps of few bytes, most without stores: the DMA gets as far ahead as it may."""
+    groups = draw(st.integers(1, 2))
+    memory = draw(memories())
+    if draw(st.booleans()):
+        memory = {"bytes_per_cycle": draw(st.sampled_from([1, 16, 64])), "latency_cycles": 200}
+    target = hardware(
+        rows=draw(st.sampled_from([1, 4])),
+        cols=groups,
+        column_groups=groups,
+        group_sync=draw(st.sampled_from(["fold", "layer"])),
+        dataflow=draw(st.sampled_from(["ws", "is", "os"])),
+        double_buffered=draw(st.booleans()),
+        conditional_fetch=draw(st.sampled_from(["eager", "on_demand"])),
+        **memory,
+    )
+    inputs, outputs, wide = (
+        draw(st.sampled_from([2, 6])),
+        draw(st.sampled_from([6, 20])),
+        draw(st.integers(1, 2)),
+    )
+    gated = draw(st.booleans())
+    layer = Layer(
+        "layer",
+        "conv2d",
+        (inputs, 1, wide),
+        (outputs, 1, wide),
+        base_channels=draw(st.integers(1, inputs - 1)) if gated else 0,
+        gate="activation" if gated else "none",
+    )
+    order = draw(
+        st.sampled_from(["weights_resident", "weights_resident", "weights_outer", "activations_outer"])
+    )
+    tiling = Tiling(1, draw(st.integers(1, wide)), 1, 1, order, interleaved=False)
+    operation = Operation(layer, residuals=draw(st.sampled_from([0, 0, 1])))
+    kept = Residency(output_kept=draw(st.sampled_from([True, True, False])))
+    return Case(operation, target, tiling, draw(gates_of(1, outputs, wide)) if gated else None, kept)

@@ -21,7 +21,7 @@ from cgsim.mapping.slots import slots
 from cgsim.mapping.tiling import Tiling, need, whole_layer
 from cgsim.trace.network import Layer
 from tests.conftest import VALIDATE
-from tests.engine.machine_cases import Case, cases
+from tests.engine.machine_cases import Case, cases, many_small_steps
 from tests.engine.machines import accelerators, hardware, layers
 
 NAMES = [
@@ -36,15 +36,22 @@ NAMES = [
 @given(cases())
 @settings(max_examples=5000 if VALIDATE else 300, deadline=None)
 def test_pipeline(case: Case) -> None:
-    stepped = case.stepped().run()
-    assert stepped["cycles"] == sum(stepped[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
-    counted = dict(zip(NAMES, case.counted().tolist(), strict=False))
-    assert counted == {name: stepped[name] for name in NAMES}
+    compare(case)
 
 
 @given(cases(dram=True))
 @settings(max_examples=2000 if VALIDATE else 50, deadline=None)
 def test_pipeline_with_dram(case: Case) -> None:
+    compare(case)
+
+
+@given(many_small_steps())
+@settings(max_examples=2000 if VALIDATE else 50, deadline=None)
+def test_many_small_steps(case: Case) -> None:
+    compare(case)
+
+
+def compare(case: Case) -> None:
     machine = case.stepped()
     stepped = machine.run()
     assert stepped["cycles"] == sum(stepped[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
