@@ -3,7 +3,7 @@
 # make validate        the slow proofs in full, the RTL's too: make test runs a sample of them
 # make validate-rtl    thousands of layers through the RTL, and the shipped trace's; says how many agree
 # make lint            ruff (lint and format) and mypy
-# make bench           speed of cgsim on this machine
+# make bench           speed of cgsim on this machine, of its DRAM and its mapping too
 # make docs-reference  docs/configuration.md and docs/results.md, from the code
 #
 # PYTHON=python3.12 chooses another interpreter; PIP_ARGS is handed to pip.
@@ -28,7 +28,7 @@ test: $(VENV)/.all-ready setup-rtl
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 validate: $(VENV)/.all-ready setup-rtl
-	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/engine tests/mapping tests/trace tests/rtl $(PYTEST_ARGS)
+	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/dram tests/engine tests/mapping tests/trace tests/rtl $(PYTEST_ARGS)
 
 validate-rtl: $(VENV)/.all-ready setup-rtl
 	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/rtl $(PYTEST_ARGS)
@@ -44,6 +44,8 @@ format: $(VENV)/.all-ready
 
 bench: $(VENV)/.all-ready setup-rtl
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/dram.py
+	$(BIN)/python benchmarks/mapping.py
 	$(BIN)/python benchmarks/rtl.py
 
 docs-reference: $(VENV)/.demo-ready
