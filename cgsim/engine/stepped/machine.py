@@ -141,7 +141,10 @@ class SteppedMachine:
             now += 1
         self._sum()
         self.counts["cycles"] = max(self.stored)
-        self.memory.drain(now)
+        while self.requests or self.under_way:  # loads that nothing has waited for
+            now += 1
+            self._transfer(now)
+        self.memory.drain(self.counts["cycles"])
         return self.counts
 
     def _vector(self, tile: int, now: int) -> int:
