@@ -37,12 +37,13 @@ from cgsim.dram.counters import (
     READS,
     WRITES,
 )
+from cgsim.dram.kernels import integer
 from cgsim.dram.mapping import decode_all, mapping
 from cgsim.dram.settings import Config, check
 
 __all__ = ["Config", "Controller", "controller", "drain", "finish", "renew", "serve"]
 
-_FIRST: int = np.int64(0)  # type: ignore[assignment]  # a literal would have it compiled anew
+_FIRST = integer(0)
 _REFRESHES = {"none": NO_REFRESH, "all_bank": ALL_BANK, "per_bank": PER_BANK}
 _FACTS = (
     *(

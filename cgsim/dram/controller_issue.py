@@ -37,11 +37,12 @@ from cgsim.dram.counters import (
     WRITE_COMMANDS,
     WRITE_ROW_HITS,
 )
+from cgsim.dram.kernels import integer
 
 _COLUMN, _OWN, _OTHER = 1 << 56, 2 << 56, 3 << 56
 """Priorities of a column command, of a row command for a request of the mode and of the other one; the
 request's age is added. With two buses the column command of a clock comes before the row command."""
-_NONE, _NO = np.int64(NONE), np.int64(0)  # no literals: a function is compiled for every literal it is given
+_NONE, _NO = integer(NONE), integer(0)
 _HOLD = 4
 """A row that waiting requests want and that has served none is kept for so many tRC."""
 
@@ -150,7 +151,7 @@ def activate(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
     m[bank + at.OPENED] = clock
     m[bank + at.HIT + kind] = head
     m[bank + at.HIT + 1 - kind] = _find(m, m[bank + at.HEAD + 1 - kind], page)
-    _opened(m, rank, clock, np.int64(1))
+    _opened(m, rank, clock, integer(1))
     shifted = clock + m[at.ACT_SHIFT]
     _later(m, bank + READ, shifted + m[at.RCDR])
     _later(m, bank + WRITE, shifted + m[at.RCDW])
@@ -167,7 +168,7 @@ def activate(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
     _later(m, rank + at.BANK_REFRESH_NEXT, shifted + m[at.RRDS])
     _hold_row_bus(m, channel, clock + m[at.ACT_CLOCKS])
     m[AT_COUNTS + ACTIVATES] += 1
-    write_log(m, clock, np.int64(ACT), rank, bank, page << m[at.COLUMN_BITS], kind)
+    write_log(m, clock, integer(ACT), rank, bank, page << m[at.COLUMN_BITS], kind)
     candidate(m, bank, mode)
 
 
@@ -182,9 +183,9 @@ def precharge(m: np.ndarray, channel: int, bank: int, clock: int, refreshing: bo
         m[m[bank + at.HEAD + kind] + at.CAUSE] = 2
         m[AT_COUNTS + ONDEMAND_PRECHARGES] += 1
     m[AT_COUNTS + PRECHARGES] += 1
-    write_log(m, clock, np.int64(PRE), rank, bank, m[bank + at.OPEN] << m[at.COLUMN_BITS], kind)
+    write_log(m, clock, integer(PRE), rank, bank, m[bank + at.OPEN] << m[at.COLUMN_BITS], kind)
     _close(m, bank)
-    _opened(m, rank, clock, np.int64(-1))
+    _opened(m, rank, clock, integer(-1))
     _later(m, bank + ACTIVATE, clock + m[at.RP] - m[at.ACT_SHIFT])
     _later(m, rank + PRECHARGE, clock + m[at.PPD])
     _later(m, rank + at.REFRESH_NEXT, clock + m[at.RP])
@@ -196,7 +197,7 @@ def precharge(m: np.ndarray, channel: int, bank: int, clock: int, refreshing: bo
 def precharge_all(m: np.ndarray, channel: int, rank: int, clock: int) -> None:
     """PREA: close all banks of the rank."""
     m[AT_COUNTS + PRECHARGES] += m[rank + at.OPEN_BANKS]
-    write_log(m, clock, np.int64(PREA), rank, _NONE, _NONE, _NO)
+    write_log(m, clock, integer(PREA), rank, _NONE, _NONE, _NO)
     _opened(m, rank, clock, -m[rank + at.OPEN_BANKS])
     bank = m[rank + at.FIRST_BANK]
     for _ in range(m[at.GROUPS] * m[at.BANKS]):
@@ -217,7 +218,7 @@ def refresh_rank(m: np.ndarray, channel: int, rank: int, clock: int) -> None:
     _later(m, rank + at.REFRESH_NEXT, clock + m[at.RFC])
     m[rank + at.REFRESH_END] = clock + m[at.RFC]
     m[AT_COUNTS + REFRESHES] += 1
-    write_log(m, clock, np.int64(REF), rank, _NONE, _NONE, _NO)
+    write_log(m, clock, integer(REF), rank, _NONE, _NONE, _NO)
     _paid(m, channel, rank, clock)
 
 
@@ -234,7 +235,7 @@ def refresh_bank(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
     if m[rank + at.ROUND] == (1 << banks) - 1:
         m[rank + at.ROUND] = 0
     m[AT_COUNTS + BANK_REFRESHES] += 1
-    write_log(m, clock, np.int64(REFB), rank, bank, _NONE, _NO)
+    write_log(m, clock, integer(REFB), rank, bank, _NONE, _NO)
     _paid(m, channel, rank, clock)
 
 
@@ -305,7 +306,7 @@ def column(m: np.ndarray, channel: int, bank: int, clock: int) -> None:
         _later(m, bank + ACTIVATE, closing + m[at.RP] - m[at.ACT_SHIFT])
         _later(m, rank + at.REFRESH_NEXT, closing + m[at.RP])
         _close(m, bank)
-        _opened(m, rank, clock, np.int64(-1))
+        _opened(m, rank, clock, integer(-1))
     else:
         _later(m, bank + PRECHARGE, closing)
     m[channel + at.COLUMN_BUS] = clock + 1

@@ -16,6 +16,7 @@ from cgsim.dram.counters import (
     LOST_REFRESH,
     LOST_TURNAROUND,
 )
+from cgsim.dram.kernels import integer
 
 
 @njit(cache=True)
@@ -33,10 +34,10 @@ def share_out(m: np.ndarray, bank: int, kind: int, clock: int, arrived: int) -> 
     """Share out the clocks in which the bus waits for the column command of the bank at `clock`."""
     bus, rank, group = m[bank + at.BUS], m[bank + at.RANK], m[bank + at.GROUP]
     x = m[bus + at.END] - (m[at.CL] if kind == READ else m[at.CWL])
-    x = _share(m, np.int64(LOST_NO_REQUEST), x, clock, arrived)
-    x = _share(m, np.int64(LOST_REFRESH), x, clock, max(m[rank + at.REFRESH_END], m[bank + at.REFRESHED]))
+    x = _share(m, integer(LOST_NO_REQUEST), x, clock, arrived)
+    x = _share(m, integer(LOST_REFRESH), x, clock, max(m[rank + at.REFRESH_END], m[bank + at.REFRESHED]))
     opened = m[bank + at.OPENED] + m[at.ACT_SHIFT] + (m[at.RCDR] if kind == READ else m[at.RCDW])
-    x = _share(m, np.int64(LOST_ACTIVATE), x, clock, opened)
+    x = _share(m, integer(LOST_ACTIVATE), x, clock, opened)
     last = m[bus + at.LAST_KIND]
     if last != NONE:
         same = m[bus + at.LAST_RANK] == rank
@@ -47,10 +48,10 @@ def share_out(m: np.ndarray, bank: int, kind: int, clock: int, arrived: int) -> 
                 delay = m[at.RTW]
             else:
                 delay = m[at.CWL] + m[at.BURST] + m[at.WTRS]
-            x = _share(m, np.int64(LOST_TURNAROUND), x, clock, m[bus + at.LAST_CLOCK] + delay)
+            x = _share(m, integer(LOST_TURNAROUND), x, clock, m[bus + at.LAST_CLOCK] + delay)
         elif not same:
-            x = _share(m, np.int64(LOST_RANK), x, clock, m[bus + at.LAST_CLOCK] + m[at.BURST] + m[at.CS])
-        x = _share(m, np.int64(LOST_BANK_GROUP), x, clock, m[group + kind])
+            x = _share(m, integer(LOST_RANK), x, clock, m[bus + at.LAST_CLOCK] + m[at.BURST] + m[at.CS])
+        x = _share(m, integer(LOST_BANK_GROUP), x, clock, m[group + kind])
     m[AT_COUNTS + LOST_QUEUE] += clock - x
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 kernel: Any = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
 """`njit` without reference counts, which cost up to three quarters of the time: no arrays may be made."""
+
+integer: Callable[[int], int] = np.int64  # type: ignore[assignment]
+"""For a literal that is an argument: a function is compiled anew for every literal it is given."""

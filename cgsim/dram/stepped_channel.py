@@ -48,7 +48,7 @@ class Channel:
         """One clock: at most one command per command bus. Returns the request that got its column command."""
         self._owe_refreshes(now)
         self._choose_direction()
-        served = []
+        served: list[Request] = []
         if self.standard.dual:
             self._issue([c for c in self._ready(now) if c.urgency == COLUMN], now, served)
             self._issue([c for c in self._ready(now) if c.urgency != COLUMN], now, served)

@@ -21,7 +21,7 @@ class DataBus:
     def transfer(self, clock: int, write: bool, place: Place, arrival: int) -> None:
         """A column command is issued; `arrival` is the clock at which its request was accepted."""
         latency = self.standard.cwl if write else self.standard.cl
-        at = self.end - latency  # the command would have come here, had nothing held it up
+        at: float = self.end - latency  # the command would have come here, had nothing held it up
         for cause, bound in self._bounds(write, place, arrival):
             until = min(clock, bound)
             if until > at:
@@ -38,7 +38,7 @@ class DataBus:
         bank_refresh = past.last(REFB, place)
         activate = past.last(ACT, place)
         assert activate is not None
-        bounds = [
+        bounds: list[tuple[str, float]] = [
             ("lost_no_request", arrival),
             ("lost_refresh", -inf if rank_refresh is None else rank_refresh + t.rfc),
             ("lost_refresh", -inf if bank_refresh is None else bank_refresh + t.rfcpb),

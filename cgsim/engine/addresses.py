@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cgsim.dram.kernels import kernel
+from cgsim.dram.kernels import integer, kernel
 from cgsim.engine.machine import Machine, Workload
 from cgsim.engine.pieces import add, add_pixels, add_weights, add_window, no_pieces
 from cgsim.engine.program import (
@@ -36,7 +36,7 @@ def known_pieces(steps: np.ndarray, plan: Plan, work: Workload, machine: Machine
     slices = slices_of(work.base_parts)
     everyone = np.ones(plan.channels[-1, 1], np.bool_)
     samples = plan.pixels[-1, 1] // work.pixels
-    count = first = np.int64(0)
+    count = first = integer(0)
     for row in range(len(steps)):
         step = steps[row]
         at_pixels, at_channels = tile_at(step[TILE], plan)

@@ -12,7 +12,7 @@ from cgsim.dram.controller import controller, drain, finish, renew, serve
 from cgsim.dram.controller_state import Controller
 from cgsim.dram.counters import COUNTERS, TAGS
 from cgsim.dram.energy import energy_pj, standard_currents
-from cgsim.dram.kernels import kernel
+from cgsim.dram.kernels import integer, kernel
 from cgsim.dram.settings import Config
 from cgsim.dram.standards import STANDARDS
 from cgsim.engine.pieces import BITS, FIRST_BIT
@@ -185,7 +185,7 @@ def settle(memory: Memory, end: int) -> np.ndarray:
     """Let the memory finish and idle until cycle `end`; what it counted, int64 [COUNTERS]."""
     if memory.rate:
         return np.zeros(COUNTERS, np.int64)
-    none, read = np.int64(0), end < 0
+    none, read = integer(0), end < 0
     serve(memory.controller, none, none, none, read, none, -(-end * memory.cycle // memory.clock))
     drain(memory.controller)
     return memory.controller.counts.copy()

@@ -233,8 +233,8 @@ class Dram(Section):
             **_extra("bytes/cycle"),
             "expected": "a number above 0 up to 65536 in steps of 1/256",
         },
-        description="`ideal` only, and needed there: bandwidth per cycle of the accelerator, reads and writes "
-        "together, in steps of 1/256. Gigabytes per second = this x clock_mhz / 1000.",
+        description="`ideal` only, and needed there: bandwidth per cycle of the accelerator, reads and "
+        "writes together, in steps of 1/256. Gigabytes per second = this x clock_mhz / 1000.",
     )
     latency_cycles: int | None = Field(
         default=None,
@@ -341,8 +341,8 @@ class MappingOptions(Section):
     )
     objective: Literal["balanced", "cycles", "traffic"] = Field(
         default="balanced",
-        description="What tile sizes and loop orders are chosen for. `cycles`: fewest cycles. `traffic`: fewest "
-        "off-chip bytes. `balanced`: fewest bytes among those within 2 % of the fewest cycles.",
+        description="What tile sizes and loop orders are chosen for. `cycles`: fewest cycles. `traffic`: "
+        "fewest off-chip bytes. `balanced`: fewest bytes among those within 2 % of the fewest cycles.",
     )
     activation_layout: Literal["pixel_major", "channel_major"] = Field(
         default="pixel_major",

@@ -55,7 +55,8 @@ def layout_of(
 ) -> Layout:
     """The layout of `layer` whose channel tiles hold the column `folds`, for `batch` samples.
 
-    `residuals` operands of a fused addition have a tensor each. `output_cuts`: channels at which its reader's base channels begin or end.
+    `residuals` operands of a fused addition have a tensor each. `output_cuts`: channels at which its reader's
+    base channels begin or end.
     """
     split = [_tile_ranges(layer, slots, folds, tile, loop_order) for tile in range(len(folds))]
     base_ranges, base_of = _joined([base for base, _ in split])

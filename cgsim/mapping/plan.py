@@ -51,7 +51,7 @@ def plan(
     output_cuts: tuple[int, ...] = (),
     residuals: int = 0,
 ) -> Plan:
-    """The tiles of `layer` under `tiling` for `batch` samples; `output_cuts`, `residuals`: see `layout_of`."""
+    """The tiles of `layer` under `tiling` for `batch` samples; `output_cuts`, `residuals`: `layout_of`."""
     pixel_order = hardware.mapping.pixel_order if hardware.array.dataflow == "is" else None
     _, height, width = layer.out_shape
     pixels, samples, patch = [], [], []

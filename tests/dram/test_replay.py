@@ -88,9 +88,7 @@ def test_an_address_that_the_memory_does_not_have_is_refused(tmp_path):
     config = load_config(path_of("d_ddr4_2400_1r"))
     assert memory_of(config).capacity_bytes == 8 << 30
     assert replay(config, stream_of(tmp_path, [(8 << 30) - 64])).counts["reads"] == 1
-    with pytest.raises(
-        CgsimError, match=r"stream\.bin: request 1: address 0x200000040 is beyond the"
-    ):
+    with pytest.raises(CgsimError, match=r"stream\.bin: request 1: address 0x200000040 is beyond the"):
         replay(config, stream_of(tmp_path, [0, (8 << 30) + 65]))
     with pytest.raises(CgsimError, match="address 0xfffffffffffffffe is beyond"):
         replay(config, stream_of(tmp_path, [(1 << 64) - 1]))

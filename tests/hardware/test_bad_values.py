@@ -69,7 +69,9 @@ def test_impossible_number(values, key, value):
     assert message.startswith(f"{key}: expected {expected(LEAVES[key])}, got ")
 
 
-@pytest.mark.parametrize("key", [key for key in NUMBERS if "latency" not in key])
+@pytest.mark.parametrize(
+    "key", [key for key in NUMBERS if not key.endswith(("latency", "latency_cycles", "crossing_cycles"))]
+)
 def test_zero(values, key):
     assert refusal(replaced(values, key, 0)) == f"{key}: expected {expected(LEAVES[key])}, got 0"
 
@@ -120,7 +122,8 @@ ROWS = "array.rows: expected an integer from 1 to 1024, got "
         (
             "dram.standard",
             "DDR4",
-            "dram.standard: 'DDR4' (a command-level DRAM) is not modelled yet, only 'ideal' is",
+            "dram.standard: expected 'ideal', 'DDR4-2400', 'DDR4-3200', 'LPDDR4-2400', 'LPDDR5-6400' or "
+            "'HBM2-2000', got 'DDR4' (did you mean 'DDR4-3200'?)",
         ),
         (
             "dram.bytes_per_cycle",
@@ -172,7 +175,7 @@ def test_a_number_too_long_to_print(values):
         ("buffers.wieght_kib", "buffers.wieght_kib: unknown key (did you mean 'weight_kib'?)"),
         ("rows", "rows: unknown key (did you mean 'array.rows'?)"),
         ("array.lanes", "array.lanes: unknown key (did you mean 'vector_unit.lanes'?)"),
-        ("dma.qqq", "dma.qqq: unknown key (valid: conditional_fetch)"),
+        ("dma.qqq", "dma.qqq: unknown key (valid: conditional_fetch, burst_bytes, max_outstanding)"),
     ],
 )
 def test_unknown_key(values, key, message):
@@ -204,7 +207,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(key=st.sampled_from([*LEAVES, "array", "dram", "extra", "array.extra"]), value=JUNK)
 def test_any_junk_is_taken_or_refused_on_one_line(key, value):
     values = replaced(load_hardware("edge-16x16").to_dict(), key, value)
@@ -213,7 +216,7 @@ def test_any_junk_is_taken_or_refused_on_one_line(key, value):
     except CgsimError as error:
         assert "\n" not in str(error)
         assert key.split(".")[0] in str(error)
-        assert len(str(error)) < 500
+        assert len(str(error)) < 1000
     else:
         assert load_hardware(hardware.to_dict()) == hardware
 

@@ -111,7 +111,8 @@ def test_override_of_dependent_keys_at_once():
         (
             "dma",
             {},
-            "dma is a section, name one of its keys: dma.conditional_fetch",
+            "dma is a section, name one of its keys: "
+            "dma.conditional_fetch, dma.burst_bytes, dma.max_outstanding",
         ),
         ("array.cols", 4, "array.column_groups: expected a divisor of array.cols (4), got 8"),
     ],
