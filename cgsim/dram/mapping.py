@@ -74,7 +74,7 @@ def _streaming(width: dict[str, int]) -> np.ndarray:
 
 
 def _mop(width: dict[str, int]) -> np.ndarray:
-    """Two column bits, rank, bank group, bank, other column bits, row; the middle ones XORed with columns."""
+    """Two column bits, rank, bank group, bank, other column bits, row; the rest XORed with columns."""
     parts: list[tuple[int, int, int, int]] = []
     low = _take(parts, "ch", 0, width["ch"], 0)
     kept = min(_LOW_COLUMNS, width["co"])
@@ -85,7 +85,7 @@ def _mop(width: dict[str, int]) -> np.ndarray:
     low = _take(parts, "co", low, width["co"] - kept, kept)
     _take(parts, "ro", low, width["ro"], 0)
     hashed = 0  # column bits used
-    for field in ("ra", "bg", "ba"):
+    for field in ("ra", "bg", "ba", "ro"):
         for out in range(width[field]):
             if hashed < width["co"]:
                 low = hashed if hashed < kept else columns - kept + hashed

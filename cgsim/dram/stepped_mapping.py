@@ -44,7 +44,7 @@ def place_of(config: Config, address: int) -> tuple[int, Place, int, int]:
     if name == "MOP4CLXOR":
         field["co"] = field["high"] * 2 ** width["low"] + field["low"]
         hashed = field["co"]
-        for part in ("ra", "bg", "ba"):
+        for part in ("ra", "bg", "ba", "ro"):
             field[part] ^= hashed % 2 ** width[part]
             hashed //= 2 ** width[part]
     elif name == "streaming":

@@ -27,7 +27,7 @@ from cgsim.mapping.slots import slots
 from cgsim.mapping.tiling import Tiling, Tilings, whole_layer
 
 BUDGET = 10_000
-"""Effort of a search, in steps of programs (and bursts, where the DRAM is simulated command by command)."""
+"""Effort of a search per sample of a batch: steps of programs (and bursts, on a command-level DRAM)."""
 
 FAVOURITES, NEAR = 8, 1.05
 """How many tilings of a gated layer are tried first, twice; bounds within this factor are near each other."""
@@ -116,7 +116,7 @@ class Mapped:
         effort = least.steps
         if hardware.dram.standard != "ideal" and memory is None:
             effort = effort + least.bytes // hardware.dma.burst_bytes
-        return found, Search(least.cycles, least.bytes, effort, budget, cost)
+        return found, Search(least.cycles, least.bytes, effort, budget * batch, cost)
 
     def _plan(self, tiling: Tiling, batch: int) -> Plan:
         key = (tiling, batch)

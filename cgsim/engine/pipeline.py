@@ -217,7 +217,8 @@ def _ready(run: Run, index: int, tensor: int) -> int:
 def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     """Issue a transfer of a step; when its data are there (see `transfer`).
 
-    A step is over only when its own loads have arrived, needed or not: nothing is issued before.
+    A step is over when all lanes are done with it and its own loads have arrived, needed or not; steps are
+    over in order, and nothing that depends on one is issued before.
     """
     ready = max(ready, run.at[ARRIVED])
     step = run.program.steps[index]
@@ -309,6 +310,7 @@ def _compute(run: Run, last: int) -> None:
         weights, activations = _fillings(index, step, run.plan)
         run.done[WEIGHTS, weights] = max(run.done[WEIGHTS, weights], done)
         run.done[ACTIVATIONS, activations] = max(run.done[ACTIVATIONS, activations], done)
+        at[ARRIVED] = max(at[ARRIVED], latest(clocks.now))
         if step[LAST]:
             begun = max(latest(clocks.now), clocks.left[tile], at[RESIDUAL_THERE], at[VECTOR_FREE])
             if step[CONDITIONAL]:
