@@ -83,6 +83,7 @@ def settings(trace: Trace, hardware: cgsim.Hardware, repeat: int) -> None:
     rows += [{"gate_unit.scan_bits_per_cycle": 1}, {"mapping.batch": 8}]
     rows += [{"array.dataflow": "is", "mapping.pixel_order": "block"}]
     rows += [{"gate_unit.activation_banks": 8, "gate_unit.group_sync": "fold"}]
+    rows += [{"dram.standard": "DDR4-2400"}, {"dram.standard": "DDR4-2400", "mapping.batch": 8}]
     print(f"\n{'setting':58}{'images/s':>10}{'kernels':>10}{'gate MB/s':>11}")
     for changes in rows:
         images, kernels, gates, _ = replay(trace, hardware.override(changes), repeat)
