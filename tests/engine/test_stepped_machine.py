@@ -14,8 +14,9 @@ from cgsim.dram.counters import COUNTS
 from cgsim.engine.columns import PHASES, STALLS, TENSORS
 from cgsim.engine.replay import ARRAY_CYCLES
 from cgsim.engine.stepped.machine import SteppedMachine
+from cgsim.engine.stepped.memory import DramMemory
 from cgsim.hardware import Hardware
-from cgsim.mapping.keep import NOTHING_KEPT
+from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.slots import slots
 from cgsim.mapping.tiling import Tiling, need, whole_layer
@@ -60,6 +61,29 @@ def compare(case: Case) -> None:
     assert dict(zip(COUNTS, counted[-len(COUNTS) :], strict=True)) == {
         name: machine.memory.counts[name] for name in COUNTS
     }
+
+
+def test_loads_that_nothing_waits_for_are_issued_after_the_layers_end() -> None:
+    """Outputs stay on chip and no gate is on: the layer ends before its loads, which count all the same."""
+    layer = Layer("layer", "conv2d", (1, 3, 1), (1, 3, 1), gate="pixel")
+    target = hardware(
+        clock_mhz=150,
+        rows=1,
+        cols=1,
+        double_buffered=False,
+        conditional_fetch="eager",
+        max_outstanding=1,
+        dram={"standard": "DDR4-2400", "queue_depth": 1, "crossing_cycles": 0},
+    )
+    tiling = Tiling(1, 1, 1, 1, "weights_outer", interleaved=False)
+    gates = np.zeros((1, 1, 3), bool)
+    case = Case(Operation(layer), target, tiling, gates, Residency(output_kept=True))
+    compare(case)
+    machine = case.stepped()
+    cycles = machine.run()["cycles"]
+    assert isinstance(machine.memory, DramMemory)
+    accepted = machine.memory.counts["last_accepted"]
+    assert accepted * machine.memory.tck > cycles * machine.memory.period
 
 
 def test_activations_that_came_with_an_empty_chunk_are_waited_for() -> None:

@@ -141,9 +141,10 @@ class SteppedMachine:
             now += 1
         self._sum()
         self.counts["cycles"] = max(self.stored)
-        while self.requests or self.under_way:  # loads that nothing has waited for
+        while self.requests:  # loads that nothing has waited for
             now += 1
-            self._transfer(now)
+            while self._transfer(now):
+                pass
         self.memory.drain(self.counts["cycles"])
         return self.counts
 

@@ -68,7 +68,7 @@ class Memory(ABC):
 
     @abstractmethod
     def drain(self, end: int) -> None:
-        """The layer ends in cycle `end`: finish what memory still has to do."""
+        """The layer ends in cycle `end`: finish what memory still has to do, if later."""
 
 
 class IdealMemory(Memory):
@@ -172,7 +172,13 @@ class DramMemory(Memory):
         return ceil(Fraction(clock * self.tck, self.period))
 
     def drain(self, end: int) -> None:
-        """Idle until the layer's end, and let waiting writes be written."""
+        """Finish the transfers, idle until the layer's end, and let waiting writes be written."""
+        while True:
+            self._offer()
+            self._look_for_data()
+            if not self._offering and not self._returning:
+                break
+            self.controller.tick()
         while self.controller.now < self._clock(end):
             self.controller.tick()
         self.controller.drain()
