@@ -7,7 +7,11 @@ import signal
 
 from hypothesis import settings
 
+from cgsim.engine.compile_cache import use_compile_cache
+
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+use_compile_cache()  # tests of cgsim.dram alone, too: kernels in __pycache__ go stale
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that they start
 # inherits that: the tests of Ctrl-C would wait for ever.

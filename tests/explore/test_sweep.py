@@ -125,7 +125,8 @@ def test_a_grid_maps_keys_to_values(traces, grid):
 
 def test_simulate_takes_a_path_and_a_name(traces):
     named = cgsim.simulate(traces[0], "edge-16x16").summary()
-    assert named == cgsim.simulate(cgsim.load_trace(traces[0]), cgsim.load_hardware("edge-16x16")).summary()
+    loaded = cgsim.simulate(cgsim.load_trace(traces[0]), cgsim.load_hardware("edge-16x16")).summary()
+    assert repr(named) == repr(loaded)  # NaN is not equal to itself
 
 
 def test_rows_keep_their_keys(traces):
