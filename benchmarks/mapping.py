@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 import cgsim
-from cgsim.engine.mapped import BUDGET, Calibration, Mapped, favourites
+from cgsim.engine.mapped import BUDGET, Calibration, Mapped
 from cgsim.engine.replays import Gated
 from cgsim.mapping.operations import operations
 from cgsim.mapping.tiling import Tiling
@@ -31,7 +31,7 @@ def measure(mapped: Mapped, calibration: Calibration | None, repeat: int) -> tup
     for turn in range(repeat + 1):
         start = time.process_time()
         found, search = mapped.search(calibration, BUDGET)
-        search.best(objective, [] if calibration is None else favourites(found, search))
+        search.best(objective, mapped.favourites(found, calibration))
         if turn:
             times.append(1000 * (time.process_time() - start))
     return statistics.median(times), int(search.tried.sum()), len(found), search.proven

@@ -20,6 +20,7 @@ from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.bounds import Bounds
 from cgsim.mapping.candidates import candidates
+from cgsim.mapping.estimate import estimate
 from cgsim.mapping.keep import NOTHING_KEPT, Residency
 from cgsim.mapping.operations import Operation
 from cgsim.mapping.plan import Plan, plan
@@ -29,8 +30,8 @@ from cgsim.mapping.tiling import Tiling, Tilings, whole_layer
 BUDGET = 10_000
 """Effort of a search per sample of a batch: steps of programs (and bursts, on a command-level DRAM)."""
 
-FAVOURITES, NEAR = 8, 1.05
-"""How many tilings of a gated layer are tried first, twice; bounds within this factor are near each other."""
+FAVOURITES, NEAR = 12, 1.05
+"""How many tilings are tried first, twice; estimates within this factor are near each other."""
 
 FINALISTS = 6
 """Tilings that are run on a command-level DRAM, the best on a memory of its peak bandwidth."""
@@ -86,11 +87,16 @@ class Mapped:
         objective = self.hardware.mapping.objective
         found, search = self.search(calibration)
         if self.hardware.dram.standard == "ideal" or search.affordable:
-            first = [] if calibration is None else favourites(found, search)
-            return found.tiling(search.best(objective, first))
+            return found.tiling(search.best(objective, self.favourites(found, calibration)))
         _, proxy = self.search(calibration, memory=peak_memory(self.hardware))
-        proxy.best(objective, [] if calibration is None else favourites(found, proxy))
+        proxy.best(objective, self.favourites(found, calibration))
         return found.tiling(search.best_of(objective, proxy.leaders(FINALISTS)))
+
+    def favourites(self, found: Tilings, calibration: Calibration | None) -> list[int]:
+        """Tilings to try before all others."""
+        density = 1.0 if calibration is None else calibration.density
+        batch = self.hardware.mapping.batch
+        return leading(*estimate(self.operation.layer, self.layout, self.hardware, found, density, batch))
 
     def search(
         self, calibration: Calibration | None, budget: int = BUDGET, memory: Memory | None = None
@@ -197,15 +203,11 @@ def _mapped(
     return Mapped(operation, hardware, groups, calibration, residency=residency)
 
 
-def favourites(found: Tilings, search: Search) -> list[int]:
-    """Gated tilings to try before all others: interleaved ones, of least cycles and of least bytes near them.
-
-    Bounds know nothing of what gates ask for late, and so little of what interleaving saves.
-    """
-    hiding = np.flatnonzero(found.interleaved)
-    fast = hiding[np.argsort(search.cycles[hiding], kind="stable")]
-    near = fast[search.cycles[fast] <= search.cycles[fast[:1]] * NEAR]
-    frugal = near[np.argsort(search.bytes[near], kind="stable")]
+def leading(cycles: np.ndarray, bytes_: np.ndarray) -> list[int]:
+    """Tilings to try before all others, by estimates: of least cycles, and of least bytes near them."""
+    fast = np.argsort(cycles, kind="stable")
+    near = fast[cycles[fast] <= cycles[fast[0]] * NEAR]
+    frugal = near[np.argsort(bytes_[near], kind="stable")]
     return list(dict.fromkeys([*fast[:FAVOURITES].tolist(), *frugal[:FAVOURITES].tolist()]))
 
 

@@ -27,7 +27,7 @@ class Search:
         """`least_cycles`, `least_bytes` int64 [candidates]: bounds of what `cost` returns.
 
         `effort` int64 [candidates]: what it takes to try one. No more than `budget` is spent, but one is
-        tried.
+        tried, and those that `best` is told to begin with.
         """
         self.cycles, self.bytes = least_cycles.copy(), least_bytes.copy()  # what is known so far
         self.tried = np.zeros(len(effort), bool)
@@ -42,7 +42,7 @@ class Search:
         tried: the `first` ones, and those whose bounds are best.
         """
         for index in first:
-            self._try(index)
+            self._try(index, within=False)
         while True:
             most = self._most_cycles(objective)
             index = self._leading(objective, self.cycles <= most)
@@ -93,11 +93,11 @@ class Search:
             keys = keys[1], keys[0]
         return int(chosen[np.lexsort(keys)[0]])
 
-    def _try(self, index: int) -> bool:
-        """Learn the cost of a candidate, if the budget lasts."""
+    def _try(self, index: int, within: bool = True) -> bool:
+        """Learn the cost of a candidate, if the budget lasts or need not (`within` false)."""
         if self.tried[index]:
             return True
-        if self._effort[index] > self._left and self.tried.any():
+        if within and self._effort[index] > self._left and self.tried.any():
             return False
         self._left -= int(self._effort[index])
         self.cycles[index], self.bytes[index] = self._cost(index)
