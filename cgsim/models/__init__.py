@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from cgsim.models.evaluation import Normalize as Normalize
     from cgsim.models.evaluation import evaluate as evaluate
     from cgsim.models.graph import derive_network as derive_network
-    from cgsim.models.layers import CGConv2d as CGConv2d
-    from cgsim.models.layers import threshold_loss as threshold_loss
+    from cgsim.models.layers.cgnet import CGConv2d as CGConv2d
+    from cgsim.models.layers.cgnet import threshold_loss as threshold_loss
     from cgsim.models.loading import load_dataset as load_dataset
-    from cgsim.models.networks import build_network as build_network
+    from cgsim.models.networks.build import build_network as build_network
     from cgsim.models.recipe import Recipe as Recipe
     from cgsim.models.recipe import available_recipes as available_recipes
     from cgsim.models.recipe import load_recipe as load_recipe
@@ -41,9 +41,9 @@ _MODULES = {
     "data": ("Dataset", "ImageSet"),
     "evaluation": ("Evaluation", "Normalize", "evaluate"),
     "graph": ("derive_network",),
-    "layers": ("CGConv2d", "threshold_loss"),
+    "layers.cgnet": ("CGConv2d", "threshold_loss"),
     "loading": ("load_dataset",),
-    "networks": ("build_network",),
+    "networks.build": ("build_network",),
     "recipe": ("Recipe", "available_recipes", "load_recipe"),
     "recording": ("record",),
     "registry": ("register",),

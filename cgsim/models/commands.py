@@ -16,7 +16,7 @@ from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.loading import load_dataset
-from cgsim.models.networks import CifarResNet
+from cgsim.models.networks.cifar_resnet import CifarResNet
 from cgsim.models.quantize import SCHEME, quantize
 from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.recording import record

@@ -18,8 +18,8 @@ from cgsim.models.calibration import Observed, calibrate
 from cgsim.models.data import ImageSet
 from cgsim.models.evaluation import Normalize
 from cgsim.models.integer import HIGHEST, INT32, LOWEST, fixed_point, half, integer_threshold, largest_sum
-from cgsim.models.layers import CGConv2d
-from cgsim.models.networks import BasicBlock, CifarResNet
+from cgsim.models.layers.cgnet import CGConv2d
+from cgsim.models.networks.cifar_resnet import BasicBlock, CifarResNet
 from cgsim.models.quantized_layers import Join, QuantizedCGConv2d, QuantizedConv2d, Requantize
 from cgsim.models.quantized_network import QuantizedBlock, QuantizedResNet
 

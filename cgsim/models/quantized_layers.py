@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cgsim.models.integer import HIGHEST, LOWEST, integer_conv2d
-from cgsim.models.layers import base_part, rest_mask, shuffle_channels
+from cgsim.models.layers.cgnet import base_part, rest_mask, shuffle_channels
 
 
 class QuantizedConv2d(nn.Module):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
 from cgsim.models.integer import LOWEST
-from cgsim.models.layers import CGConv2d
-from cgsim.models.networks import BasicBlock, CifarResNet
+from cgsim.models.layers.cgnet import CGConv2d
+from cgsim.models.networks.cifar_resnet import BasicBlock, CifarResNet
 from cgsim.models.quantized_layers import (
     InputTable,
     IntegerPool,

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.models.layers import CGConv2d
+from cgsim.models.layers.cgnet import CGConv2d
 from cgsim.models.quantized_layers import QuantizedCGConv2d
 
 GatesFn = Callable[[Any, tuple[Any, ...], Tensor], Tensor]

@@ -11,26 +11,31 @@ from cgsim.errors import CgsimError
 from cgsim.models import checkpoint, quantized_file
 from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Normalize, Preprocess
-from cgsim.models.networks import CifarResNet, build_network
+from cgsim.models.networks.build import build_network
+from cgsim.models.networks.cifar_resnet import CifarResNet
 from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.recipe import Recipe
 
 
-def build_model(config: dict[str, Any]) -> CifarResNet:
+def build_model(config: dict[str, Any]) -> nn.Module:
     """The untrained model of a configuration."""
     recipe = Recipe(**config["recipe"])
+    gating = {
+        "partitions": recipe.partitions,
+        "target": recipe.target,
+        "threshold_weight": recipe.threshold_weight,
+        "alpha": recipe.alpha,
+        "sparse_backprop": recipe.sparse_backprop,
+        "norm_variant": recipe.norm,
+        "shuffle": recipe.shuffle,
+    }
     return build_network(
         config["network"],
         config["method"],
         in_channels=config["dataset"]["shape"][0],
         classes=len(config["dataset"]["classes"]),
-        partitions=recipe.partitions,
-        target=recipe.target,
-        alpha=recipe.alpha,
-        sparse_backprop=recipe.sparse_backprop,
-        norm=recipe.norm,  # type: ignore[arg-type]
-        shuffle=recipe.shuffle,
-        order=recipe.order,  # type: ignore[arg-type]
+        gating=gating if config["method"] == "cgnet" else {},
+        architecture={"order": recipe.order},
     )
 
 
@@ -54,12 +59,14 @@ def load_model(run: str | Path) -> tuple[nn.Module, dict[str, Any], dict[str, An
 
 def load_quantized(stored: quantized_file.Stored) -> QuantizedResNet:
     """The integer model of a file's contents; raises CgsimError if they contradict one another."""
-    model = QuantizedResNet(_built(stored.config, stored.where))
-    quantized_file.restore(model, stored)
-    return model.eval()
+    model = _built(stored.config, stored.where)
+    assert isinstance(model, CifarResNet)
+    quantized = QuantizedResNet(model)
+    quantized_file.restore(quantized, stored)
+    return quantized.eval()
 
 
-def _built(config: dict[str, Any], where: str) -> CifarResNet:
+def _built(config: dict[str, Any], where: str) -> nn.Module:
     try:
         return build_model(config)
     except (KeyError, TypeError) as error:

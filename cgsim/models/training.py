@@ -19,7 +19,7 @@ from cgsim.models import checkpoint, quantized_file
 from cgsim.models.data import Dataset, ImageSet
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
-from cgsim.models.layers import threshold_loss
+from cgsim.models.layers.cgnet import threshold_loss
 from cgsim.models.loading import load_dataset
 from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.recipe import Recipe, load_recipe

@@ -39,7 +39,7 @@ def test_macs_of_a_gated_layer_follow_the_formula():
 
 
 def test_only_first_convolutions_are_gated_in_the_original_order():
-    model = build_network("resnet8", "cgnet", in_channels=1, classes=4, order="after_add")
+    model = build_network("resnet8", "cgnet", in_channels=1, classes=4, architecture={"order": "after_add"})
     names = [name for name, module in model.named_modules() if isinstance(module, CGConv2d)]
     assert names == ["layer1.0.conv1", "layer2.0.conv1", "layer3.0.conv1"]
 

@@ -22,7 +22,13 @@ from tests.models.integers import Reference
 NORMALIZE = Normalize((0.3,), (0.3,))
 BLOCKS = [(f"layer{stage}.0", 1 + (stage > 1)) for stage in (1, 2, 3)]
 KINDS = [
-    {"method": method, "norm": norm, "shuffle": shuffle, "order": order, "partitions": partitions}
+    {
+        "method": method,
+        "gating": {"norm_variant": norm, "shuffle": shuffle, "partitions": partitions}
+        if method == "cgnet"
+        else {},
+        "architecture": {"order": order},
+    }
     for method, norm, shuffle, order, partitions in (
         ("cgnet", "after", False, "before_add", 4),
         ("cgnet", "separate", True, "before_add", 2),
@@ -49,7 +55,7 @@ def network(kind, seed=0):
     return model.eval()
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: "-".join(str(value) for value in kind.values()))
+@pytest.fixture(params=KINDS, ids=str)
 def kind(request):
     return request.param
 

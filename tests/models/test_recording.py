@@ -118,7 +118,7 @@ def test_recorded_gates_are_those_of_the_model(gated, dataset, tmp_path):
 
 def test_a_shuffling_model_is_recorded_and_recomputed(dataset, tmp_path):
     torch.manual_seed(0)
-    model = build_network("resnet8", "cgnet", in_channels=1, classes=4, shuffle=True).eval()
+    model = build_network("resnet8", "cgnet", in_channels=1, classes=4, gating={"shuffle": True}).eval()
     trace = record(
         model, dataset.test, tmp_path / "s.trace.parquet", samples=4, normalize=NORMALIZE, verify="all"
     )

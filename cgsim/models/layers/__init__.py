@@ -1,0 +1,1 @@
+"""The gated layers of the four methods, one file each."""

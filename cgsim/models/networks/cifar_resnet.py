@@ -1,0 +1,92 @@
+"""CIFAR-style residual networks (He et al., CVPR 2016, section 4.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cgsim.errors import CgsimError
+from cgsim.models.methods.method import Method
+
+Order = Literal["before_add", "after_add"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut; a 1 x 1 projection where the shape changes (option B).
+
+    `order` = "before_add": relu(bn(conv2(.))) + shortcut, so that a ReLU follows both convolutions and
+    both can be gated (CGNet's post-activation ResNet). "after_add": relu(bn(conv2(.)) + shortcut), the
+    original order, in which only the first can.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, method: Method, order: Order) -> None:
+        super().__init__()
+        self.order = order
+        last = "relu" if order == "before_add" else None
+        self.conv1 = method.conv(inputs, outputs, 3, stride, 1, activation="relu")
+        self.bn1 = method.norm(outputs, self.conv1)
+        self.conv2 = method.conv(outputs, outputs, 3, 1, 1, activation=last)
+        self.bn2 = method.norm(outputs, self.conv2)
+        self.shortcut: nn.Module = nn.Identity()
+        self.shortcut_bn: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = method.conv(inputs, outputs, 1, stride, role="shortcut")
+            self.shortcut_bn = method.norm(outputs, self.shortcut)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """What is added to the shortcut."""
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y) if self.order == "before_add" else y
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
+        y = self.branch(x) + self.shortcut_bn(self.shortcut(x))
+        return y if self.order == "before_add" else F.relu(y)
+
+
+class CifarResNet(nn.Module):
+    """ResNet of depth 6n + 2 for small images: widths 16, 32, 64, global average pool, one linear layer.
+
+    `stem_stride` 2 halves the images in the first convolution. Module names are stable: conv1, bn1,
+    layer{1,2,3}.{0..n-1}.{conv1,bn1,conv2,bn2,shortcut,shortcut_bn}, fc.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        in_channels: int,
+        classes: int,
+        method: Method,
+        order: Order = "before_add",
+        width: int = 16,
+        stem_stride: int = 1,
+    ) -> None:
+        super().__init__()
+        if depth < 8 or (depth - 2) % 6:
+            raise CgsimError(f"network: depth {depth} must be 6n + 2 (8, 14, 20, 32, 44, 56, ...)")
+
+        def make(inputs: int, outputs: int, stride: int) -> nn.Module:
+            return BasicBlock(inputs, outputs, stride, method, order)
+
+        self.conv1 = method.conv(in_channels, width, 3, stem_stride, 1, role="stem", activation="relu")
+        self.bn1 = method.norm(width, self.conv1)
+        inputs = width
+        for stage in (1, 2, 3):
+            outputs = width << (stage - 1)
+            blocks = []
+            for index in range((depth - 2) // 6):
+                stride = 2 if stage > 1 and index == 0 else 1
+                blocks.append(method.block(make, inputs, outputs, stride, index))
+                inputs = outputs
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(inputs, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, in_channels, H, W] -> logits [B, classes]."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        for stage in (1, 2, 3):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return self.fc(self.pool(x).flatten(1))
