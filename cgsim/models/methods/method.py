@@ -65,7 +65,8 @@ class Method:
     ) -> nn.Module:
         """A convolution without bias; `activation` names the function behind it and its norm, None if none."""
         conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        if role != "shortcut":
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         return conv
 
     def norm(self, channels: int, conv: nn.Module) -> nn.Module:
