@@ -175,7 +175,7 @@ def summary(
     metadata: Mapping[str, Any],
     batch: int = 1,
 ) -> dict[str, Any]:
-    """Return the totals of a run (docs/results.md).
+    """Return the totals of a run (docs/columns.md).
 
     Counted columns are summed over layers and samples, ratios are those of the sums; `density` is the mean
     over layers and samples weighted by dense MACs. Latencies take the layers of a sample, or of the `batch`

@@ -21,7 +21,7 @@ class Timeline(Tracks):
     """A few layers on one sample, dense and gated; from `cgsim.timeline`."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object format of the Chrome trace viewer. One microsecond of it is one cycle (docs/results.md).
+        """The object format of the Chrome trace viewer. One microsecond of it is one cycle (docs/columns.md).
 
         Raises CgsimError where there is too much to look at.
         """
