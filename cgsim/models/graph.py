@@ -81,6 +81,7 @@ class _Tracer(TorchFunctionMode):
         self._names: set[str] = set()
         self._handles: list[Any] = []
         self._inside = 0  # leaves that are being called
+        self._zeros_kept = 0  # modules being called that have `keeps_zeros`: off channels leave them as zeros
         outer: str | None = None
         for name, module in model.named_modules():
             if outer is not None and name.startswith(outer):
@@ -105,8 +106,9 @@ class _Tracer(TorchFunctionMode):
         return found[1] if found is not None else None
 
     def _enter(self, name: str, leaf: bool) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any) -> None:
+        def hook(module: nn.Module, _inputs: Any) -> None:
             self._stack.append(name)
+            self._zeros_kept += bool(getattr(module, "keeps_zeros", False))
             if leaf:
                 self._inside += 1
 
@@ -115,6 +117,7 @@ class _Tracer(TorchFunctionMode):
     def _leave(self, name: str, make: Callable[..., Layer] | None) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             self._stack.pop()
+            self._zeros_kept -= bool(getattr(module, "keeps_zeros", False))
             if make is None:
                 return
             self._inside -= 1
@@ -190,7 +193,7 @@ class _Tracer(TorchFunctionMode):
             self._append(layer, output)
         elif (name in _KEEPS_LAYOUT and out == shape) or (name in _RESHAPES and _same_order(shape, out)):
             self.tag(output, producer)
-            if name in _NOT_OF_ZERO:
+            if name in _NOT_OF_ZERO and not self._zeros_kept:
                 self._constant(producer)
         else:
             raise self._refusal(name)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.models.layers.cgnet import CGConv2d
+from cgsim.models.layers.gated_norm import PrunableConv2d, static_gates
 from cgsim.models.quantized_layers import QuantizedCGConv2d
 
 GatesFn = Callable[[Any, tuple[Any, ...], Tensor], Tensor]
@@ -135,4 +136,10 @@ register(
     base=lambda module: (module.base_channels, module.partitions),
     recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
     exact=True,
+)
+register(
+    PrunableConv2d,
+    static_gates,
+    "static",
+    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
 )
