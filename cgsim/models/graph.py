@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -28,17 +28,25 @@ _KEEPS_LAYOUT = frozenset((
 ))
 _NOT_OF_ZERO = frozenset((
     "sigmoid", "hardsigmoid", "softmax", "log_softmax", "batch_norm", "instance_norm", "group_norm",
-    "layer_norm", "exp", "clamp", "clamp_", "hardtanh", "hardtanh_", "add", "add_", "sub", "sub_", "__add__",
-    "__radd__", "__iadd__", "__sub__", "__isub__",
+    "layer_norm", "exp", "add", "add_", "sub", "sub_", "__add__", "__radd__", "__iadd__", "__sub__",
+    "__isub__",
 ))
 # fmt: on
 """Functions that may turn zero, what a gate leaves of a channel that is off, into another constant."""
+_LIMITS = {
+    **dict.fromkeys(("clamp", "clamp_"), (None, None, "min", "max")),
+    **dict.fromkeys(("hardtanh", "hardtanh_"), (-1.0, 1.0, "min_val", "max_val")),
+}
+"""Functions that keep values between two limits, which may exclude zero; their defaults and keywords."""
 _ADDS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
 _RESHAPES = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "view_as", "reshape_as"))
-_GLOBAL_POOLS = frozenset(("adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax"))
+_ADAPTIVE_POOLS = frozenset(("adaptive_avg_pool2d", "adaptive_max_pool2d"))
+_GLOBAL_POOLS = _ADAPTIVE_POOLS | {"mean", "amax"}
 _PLAIN_POOLS = frozenset(("max_pool2d", "avg_pool2d", "boolean_dispatch"))
 
 Shape = tuple[int, int, int]
+_Make = Callable[[Any, str, tuple[Tensor, ...], Tensor, list[str]], Sequence[Layer]]
+"""From a leaf, its name, its positional tensors, its output and the inputs' producers to its layers."""
 
 
 def derive_network(model: nn.Module, sample_shape: tuple[int, int, int], name: str) -> Network:
@@ -46,8 +54,11 @@ def derive_network(model: nn.Module, sample_shape: tuple[int, int, int], name: s
 
     Runs one forward pass at inference on zeros. nn.Conv2d, nn.Linear, pools, registered gating modules
     and residual additions become layers; batch norms, activations, dropout and flattening belong to the
-    layer before them. Raises CgsimError, naming the place, where the model does something that a trace
-    cannot express (a concatenation, a reordering of channels, a functional convolution, ...).
+    layer before them. A module with a method `trace_layers(name, inputs, output, producers)` says itself
+    which layers it is: given its name, its positional tensors, the tensor that it returned and the names of
+    the layers that made the inputs, it returns Layers in order, of which the last made the output. Raises
+    CgsimError, naming the place, where the model does something that a trace cannot express (a
+    concatenation, a reordering of channels, a functional convolution, ...).
     """
     tracer = _Tracer(model)
     was_training = model.training
@@ -114,7 +125,7 @@ class _Tracer(TorchFunctionMode):
 
         return hook
 
-    def _leave(self, name: str, make: Callable[..., Layer] | None) -> Callable[..., None]:
+    def _leave(self, name: str, make: _Make | None) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             self._stack.pop()
             self._zeros_kept -= bool(getattr(module, "keeps_zeros", False))
@@ -126,10 +137,17 @@ class _Tracer(TorchFunctionMode):
             if not isinstance(output, Tensor):
                 raise CgsimError(f"module {name!r}: returns {type(output).__name__}, expected one tensor")
             with torch._C.DisableTorchFunction():
-                source = self._tag_of(inputs[0]) if inputs else None
-                if source is None:
+                tensors = tuple(value for value in inputs if isinstance(value, Tensor))
+                sources = [self._tag_of(value) for value in tensors]
+                if None in (sources if hasattr(module, "trace_layers") else sources[:1] or [None]):
                     raise CgsimError(f"module {name!r}: cannot tell which layer made its input")
-                self._append(make(module, self._free_name(name), inputs[0], output, source), output)
+                known = [source or "" for source in sources]
+                layers = make(module, self._free_name(name), tensors, output, known)
+                if not layers:  # it changes nothing
+                    self.tag(output, known[0])
+                for layer in layers:
+                    self._names.add(layer.name)
+                    self._append(layer, output)
 
         return hook
 
@@ -184,6 +202,11 @@ class _Tracer(TorchFunctionMode):
                 self._place("pool"), "global_pool", _chw(shape), (shape[1], 1, 1), producers=(producer,)
             )
             self._append(layer, output)
+        elif name in _ADAPTIVE_POOLS and len(shape) == 4:
+            if out == shape:
+                self.tag(output, producer)
+            else:
+                self._append(_divided_pool(self._place("pool"), shape, out, producer), output)
         elif name in _PLAIN_POOLS and len(shape) == 4:
             given = (
                 dict(zip(("input", "kernel_size", "stride", "padding", "dilation"), args, strict=False))
@@ -193,7 +216,8 @@ class _Tracer(TorchFunctionMode):
             self._append(layer, output)
         elif (name in _KEEPS_LAYOUT and out == shape) or (name in _RESHAPES and _same_order(shape, out)):
             self.tag(output, producer)
-            if name in _NOT_OF_ZERO and not self._zeros_kept:
+            moved = name in _NOT_OF_ZERO or _excludes_zero(name, args, kwargs)
+            if moved and not self._zeros_kept:
                 self._constant(producer)
         else:
             raise self._refusal(name)
@@ -219,15 +243,17 @@ class _Tracer(TorchFunctionMode):
             f"nn.Linear, pools, registered gating modules, elementwise functions, additions and flattening"
         )
 
-    def _leaf_maker(self, module: nn.Module) -> Callable[..., Layer] | None:
+    def _leaf_maker(self, module: nn.Module) -> _Make | None:
+        if hasattr(module, "trace_layers"):
+            return _own_account
         if registry.registration(module) is not None:
             return _gated
         if isinstance(module, nn.Conv2d | nn.Linear | QuantizedConv2d):
-            return _operator
+            return _plain
         if isinstance(module, _POOLS):
             return _pool_module
         if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | IntegerPool):
-            return _global_pool_module
+            return _adaptive_pool_module
         return None
 
 
@@ -295,21 +321,36 @@ def _operator(conv: Any, name: str, x: Tensor, y: Tensor, source: str, **gating:
     )
 
 
-def _gated(module: nn.Module, name: str, x: Tensor, y: Tensor, source: str) -> Layer:
+def _own_account(
+    module: Any, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
+) -> list[Layer]:
+    return list(module.trace_layers(name, inputs, y, tuple(sources)))
+
+
+def _plain(
+    module: nn.Module, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
+) -> list[Layer]:
+    return [_operator(module, name, inputs[0], y, sources[0])]
+
+
+def _gated(
+    module: nn.Module, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
+) -> list[Layer]:
     entry = registry.registration(module)
     assert entry is not None
     base_channels, base_groups = entry.base(module)
-    return _operator(
+    layer = _operator(
         entry.conv(module),
         name,
-        x,
+        inputs[0],
         y,
-        source,
+        sources[0],
         gate=entry.granularity,
         base_channels=base_channels,
         base_groups=base_groups,
         gate_network_macs=entry.gate_network_macs(module),
     )
+    return [layer]
 
 
 def _pool(
@@ -329,13 +370,39 @@ def _pool(
     )
 
 
-def _pool_module(module: Any, name: str, x: Tensor, y: Tensor, source: str) -> Layer:
-    return _pool(name, tuple(x.shape), tuple(y.shape), vars(module), source)
+def _pool_module(
+    module: Any, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
+) -> list[Layer]:
+    return [_pool(name, tuple(inputs[0].shape), tuple(y.shape), vars(module), sources[0])]
 
 
-def _global_pool_module(_module: Any, name: str, x: Tensor, y: Tensor, source: str) -> Layer:
-    if not _all(tuple(y.shape[2:]), 1):
+def _divided_pool(name: str, shape: tuple[int, ...], out: tuple[int, ...], source: str) -> Layer:
+    """An adaptive pool, where it cuts the image into equal windows."""
+    if any(before % after for before, after in zip(shape[2:], out[2:], strict=True)):
         raise CgsimError(
-            f"module {name!r}: an adaptive pool to {list(y.shape[2:])}; only 1 x 1 can be expressed"
+            f"layer {name!r}: an adaptive pool from {list(shape[2:])} to {list(out[2:])} pixels; a trace can "
+            f"express it only where the windows are of one size"
         )
-    return Layer(name, "global_pool", _chw(tuple(x.shape)), (x.shape[1], 1, 1), producers=(source,))
+    kernel = (shape[2] // out[2], shape[3] // out[3])
+    return _pool(name, shape, out, {"kernel_size": kernel}, source)
+
+
+def _adaptive_pool_module(
+    _module: Any, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
+) -> list[Layer]:
+    shape, out = tuple(inputs[0].shape), tuple(y.shape)
+    if _all(out[2:], 1):
+        return [Layer(name, "global_pool", _chw(shape), (shape[1], 1, 1), producers=(sources[0],))]
+    return [] if out == shape else [_divided_pool(name, shape, out, sources[0])]
+
+
+def _excludes_zero(function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """True if a function of `_LIMITS` cannot return zero, or if its limits are tensors, so that who knows."""
+    if function not in _LIMITS:
+        return False
+    low, high, low_key, high_key = _LIMITS[function]
+    low = args[1] if len(args) > 1 else kwargs.get(low_key, low)
+    high = args[2] if len(args) > 2 else kwargs.get(high_key, high)
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        return True
+    return (low is not None and low > 0) or (high is not None and high < 0)
