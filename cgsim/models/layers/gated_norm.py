@@ -8,22 +8,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cgsim.errors import CgsimError
+
 MOST_SHIFT = 10.0
 """Largest |beta / gamma| that a gated batch norm holds as its bias; see `GatedBatchNorm2d.decorate`."""
 
 
 class PrunableConv2d(nn.Conv2d):
-    """A convolution [B, Cin, H, W] -> [B, Cout, H', W'] without bias, of which filters can be switched off.
+    """A convolution [B, Cin, H, W] -> [B, Cout, H', W'] of which filters can be switched off.
 
-    `mask`, bool [Cout], is its static gates: the output channels where it is False are zero and learn nothing.
+    `mask`, bool [Cout], is its static gates: output channels where it is False are zero and learn nothing.
     `image` is the shape (channels, height, width) of the last input.
     """
 
     mask: Tensor
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int, groups: int) -> None:
-        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-        self.register_buffer("mask", torch.ones(outputs, dtype=torch.bool))
+    def __init__(self, conv: nn.Conv2d) -> None:
+        """Take over shape and parameters of an ordinary convolution, zero-padded on both sides alike."""
+        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            raise CgsimError(f"prunable convolution: expected plain zero padding, got {conv}")
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            bias=conv.bias is not None,
+            device="meta",
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.register_buffer("mask", torch.ones(conv.out_channels, dtype=torch.bool))
         self.image: tuple[int, int, int] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +51,9 @@ class PrunableConv2d(nn.Conv2d):
         """Convolve with only those filters that are on in `gates`, bool [Cout]."""
         # The weight is masked, not only what the norm makes of it: decay and old momenta may not bring
         # a filter back, and what is recorded as off is not computed.
-        return self._conv_forward(x, self.weight * gates.to(self.weight.dtype)[:, None, None, None], None)
+        on = gates.to(self.weight.dtype)
+        bias = None if self.bias is None else self.bias * on
+        return self._conv_forward(x, self.weight * on[:, None, None, None], bias)
 
 
 class GatedBatchNorm2d(nn.Module):
@@ -55,9 +73,13 @@ class GatedBatchNorm2d(nn.Module):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, channels: int, conv: PrunableConv2d, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, norm: nn.BatchNorm2d, conv: PrunableConv2d) -> None:
+        """Take the place of a batch norm behind `conv`; `decorate` follows once gamma and beta are there."""
         super().__init__()
-        self.eps, self.momentum = eps, momentum
+        if norm.momentum is None or norm.running_mean is None or norm.weight is None:
+            raise CgsimError(f"gated batch norm: expected momentum, statistics and gamma, got {norm}")
+        channels = norm.num_features
+        self.eps, self.momentum = norm.eps, norm.momentum
         self._conv = (conv,)  # in a tuple: its parameters are not this module's
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -65,6 +87,7 @@ class GatedBatchNorm2d(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
+        # Not in checkpoints: between two units of training it is zero.
         self.register_buffer("score", torch.zeros(channels), persistent=False)
 
     @property
@@ -90,21 +113,20 @@ class GatedBatchNorm2d(nn.Module):
         """Turn gamma and beta of an ordinary batch norm, in `weight` and `bias`, into phi and the rest.
 
         phi = gamma, bias = beta / gamma, gain = 1. Where the quotient is beyond MOST_SHIFT (or gamma is 0),
-        the paper's code cuts it off and so changes the function; here phi is beta / MOST_SHIFT instead and the
-        gain what is left of gamma: the function stays, and so does the size of the gradients.
+        the paper's code cuts it off and so changes the function; here phi is beta / MOST_SHIFT instead and
+        the gain what is left of gamma: the function stays, and gradients stay of a size.
         """
         gamma, beta = self.weight.clone(), self.bias.clone()
         far = beta.abs() > MOST_SHIFT * gamma.abs()
         phi = torch.where(far, beta / MOST_SHIFT, gamma)
-        dead = phi == 0
-        safe = torch.where(dead, torch.ones_like(phi), phi)
+        safe = torch.where(phi == 0, torch.ones_like(phi), phi)
         self.weight.copy_(phi)
         self.bias.copy_(beta / safe)
         self.gain.copy_(torch.where(far, gamma / safe, torch.ones_like(phi)))
 
     @torch.no_grad()
     def tally(self) -> None:
-        """Add |phi * dL/dphi| of the step whose gradients are there, by Taylor what leaving it out would cost."""
+        """Add |phi * dL/dphi| of the step just made: to first order what the channel is worth."""
         if self.weight.grad is not None:
             self.score += (self.weight * self.weight.grad).abs()
 
@@ -118,8 +140,9 @@ class GatedBatchNorm2d(nn.Module):
         """Switch channels off for good: filter, phi and bias become zero."""
         index = torch.tensor(channels, dtype=torch.long, device=self.weight.device)
         self.conv.mask[index] = False
-        for tensor in (self.conv.weight, self.weight, self.bias):
-            tensor[index] = 0.0
+        for tensor in (self.conv.weight, self.conv.bias, self.weight, self.bias):
+            if tensor is not None:
+                tensor[index] = 0.0
 
     def extra_repr(self) -> str:
         """What print shows."""
