@@ -21,17 +21,32 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "An interrupted training goes on with --resume.",
         "cgsim train --method cgnet --network resnet20 --data PATH -o runs/cgnet",
     )
-    train.add_argument("--method", default="cgnet", metavar="NAME", help="gating: cgnet (default), or none")
+    train.add_argument(
+        "--method",
+        metavar="NAME",
+        help="none (ungated), cgnet (default), batch-shaping, mixture-of-depths or gate-decorator",
+    )
     train.add_argument("--network", default="resnet20", metavar="NAME", help="default resnet20")
     train.add_argument("--data", required=True, metavar="PATH", help="CIFAR-10 or Fashion-MNIST folder")
     train.add_argument("-o", "--output", required=True, metavar="RUN", help="folder for the trained model")
     train.add_argument(
-        "--recipe", default="short", metavar="NAME", help="training recipe, or a YAML file (default short)"
+        "--recipe",
+        default="short",
+        metavar="NAME",
+        help="short (default) or paper, the method's own; the full name of a recipe, or a YAML file",
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="instead of the recipe's value, such as batch_size=64 or gating.target=0.6",
     )
     train.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's epochs")
     train.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
     train.add_argument("--threads", type=positive, metavar="N", help="CPU threads of torch")
-    train.add_argument("--precision", choices=("float32", "bfloat16"), help="of the forward pass")
+    train.add_argument("--precision", choices=("float32", "bfloat16", "float16"), help="of the forward pass")
+    train.add_argument("--init", metavar="RUN", help="begin with the weights of an ungated model")
     train.add_argument("--teacher", metavar="RUN", help="ungated model to distil from")
     train.add_argument("--target", type=float, metavar="T", help="CGNet: target threshold")
     train.add_argument(
@@ -88,8 +103,11 @@ def run_train(arguments: argparse.Namespace) -> None:
     with insistent_interrupt():
         from cgsim.models import train_command
 
-    keys = "method network data output recipe epochs seed threads precision teacher target partitions limit"
+    keys = (
+        "method network data output recipe epochs seed threads precision init teacher target partitions limit"
+    )
     options = {key: getattr(arguments, key) for key in [*keys.split(), "resume"]}
+    options["settings"] = dict(_setting(text) for text in arguments.set)
     result = train_command(**options, progress=not arguments.json)
     if arguments.json:
         print_json(result)
@@ -98,6 +116,27 @@ def run_train(arguments: argparse.Namespace) -> None:
     if result.get("flop_reduction"):
         told += f", FLOP reduction {result['flop_reduction']:.2f}"
     print(f"{result['run']}: {told}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Key and value of KEY=VALUE; the value is read as in a YAML file, and 1e-3 as a number."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise CgsimError(f"--set {text!r}: expected KEY=VALUE, such as gating.target=0.6")
+    try:
+        found = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise CgsimError(
+            f"--set {text!r}: the value cannot be read: {' '.join(str(error).split())}"
+        ) from error
+    if isinstance(found, str):
+        try:
+            found = float(found)
+        except ValueError:
+            return key, found
+    return key, found
 
 
 def run_quantize(arguments: argparse.Namespace) -> None:

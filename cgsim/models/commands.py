@@ -19,8 +19,11 @@ from cgsim.models.loading import load_dataset
 from cgsim.models.networks.cifar_resnet import CifarResNet
 from cgsim.models.quantize import SCHEME, quantize
 from cgsim.models.quantized_network import QuantizedResNet
+from cgsim.models.recipe import Recipe, load_recipe
 from cgsim.models.recording import record
-from cgsim.models.runs import load_model, preprocessing, require_same_data
+from cgsim.models.remake import recipe_commands
+from cgsim.models.run_config import ORIGINS
+from cgsim.models.runs import load_model, preprocessing, reference_macs, require_same_data
 from cgsim.models.training import train
 
 BUNDLED = 4
@@ -31,7 +34,7 @@ def train_command(
     *,
     data: str,
     output: str,
-    method: str = "cgnet",
+    method: str | None = None,
     network: str = "resnet20",
     recipe: str = "short",
     epochs: int | None = None,
@@ -40,21 +43,34 @@ def train_command(
     precision: str | None = None,
     target: float | None = None,
     partitions: int | None = None,
+    settings: dict[str, Any] | None = None,
+    init: str | None = None,
     teacher: str | None = None,
     limit: int | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Train and return what happened as a JSON object; see `cgsim.models.training.train`."""
+    """Train and return what happened as a JSON object; see `cgsim.models.training.train`.
+
+    `settings` replace keys of the recipe ("batch_size", "gating.alpha", ...); the others that name one do so
+    too.
+    """
     started = time.perf_counter()
+    named = {
+        "epochs": epochs,
+        "precision": precision,
+        "gating.target": target,
+        "gating.partitions": partitions,
+    }
     result = train(
         data=data,
         output=output,
         method=method,
         network=network,
         recipe=recipe,
-        overrides={"epochs": epochs, "precision": precision, "target": target, "partitions": partitions},
+        overrides={**(settings or {}), **{key: value for key, value in named.items() if value is not None}},
         seed=seed,
+        init=init,
         teacher=teacher,
         limit=limit,
         resume=resume,
@@ -63,7 +79,7 @@ def train_command(
     )
     return {
         "run": str(result.run),
-        "method": method,
+        "method": result.method,
         "network": network,
         "epochs": len(result.history),
         "accuracy": result.accuracy,
@@ -205,41 +221,6 @@ def quantize_command(
     }
 
 
-def recipe_commands(config: dict[str, Any], samples: int, plain: dict[str, Any] | None) -> str:
-    """The commands that make a trace again; `plain` is the configuration of the ungated run, if one was used.
-
-    DATA, TRACE and RUN (RUN0: ungated; QRUN, QRUN0: quantised) stand for paths.
-    """
-    about, recipe = config["dataset"], config["recipe"]
-    common = f"--network {config['network']} --data DATA --recipe {config['recipe_name']}"
-    common += f" --epochs {recipe['epochs']} --precision {recipe['precision']}"
-    common += f" --seed {config['seed']} --threads {config['environment']['threads']}"
-    if about["train_images"] != about["all_train_images"]:
-        common += f" --limit {about['train_images']}"
-    dense = config["method"] == "none"
-    gating = f" --partitions {recipe['partitions']} --target {recipe['target']}"
-    gating += " --teacher RUN0" if config["distilled"] else ""
-    commands = []
-    if not dense and (plain is not None or config["distilled"]):
-        commands.append(f"cgsim train --method none {common} -o RUN0")
-    commands.append(f"cgsim train --method {config['method']} {common}{'' if dense else gating} -o RUN")
-    commands += _quantizing(config, "RUN") + (_quantizing(plain, "RUN0") if plain is not None else [])
-    recording = f"cgsim record {_last_run(config, 'RUN')} --data DATA --samples {samples}"
-    recording += f" --ungated {_last_run(plain, 'RUN0')}" if plain is not None else ""
-    return " && ".join([*commands, f"{recording} -o TRACE"])
-
-
-def _last_run(config: dict[str, Any], name: str) -> str:
-    return f"Q{name}" if "quantization" in config else name
-
-
-def _quantizing(config: dict[str, Any], name: str) -> list[str]:
-    if "quantization" not in config:
-        return []
-    images = config["quantization"]["calibration_images"]
-    return [f"cgsim quantize {name} --data DATA --calibration {images} -o Q{name}"]
-
-
 def _writable(path: str, expected: str) -> None:
     """Raise CgsimError, now and not after the evaluation, if a file cannot be written."""
     folder = Path(path).absolute().parent
@@ -259,32 +240,36 @@ def _evaluated(
     model, config, _state = loaded or load_model(run)
     require_same_data(run, config, dataset)
     network = derive_network(model, tuple(config["dataset"]["shape"]), config["network"])
-    test = dataset.test.spread(limit)
-    return model, config, evaluate(model, test, preprocessing(model, config), network, progress=progress)
+    result = evaluate(
+        model,
+        dataset.test.spread(limit),
+        preprocessing(model, config),
+        network,
+        progress=progress,
+        reference_macs=reference_macs(config),
+    )
+    return model, config, result
 
 
 def _parameters(config: dict[str, Any]) -> dict[str, Any]:
-    keys = (
-        "partitions",
-        "target",
-        "threshold_weight",
-        "alpha",
-        "sparse_backprop",
-        "norm",
-        "shuffle",
-        "order",
-    )
-    found = {"quantization": config["quantization"]} if "quantization" in config else {}
+    """What a trace's metadata say about how the model was made; `reference_macs` are of the ungated network."""
+    found: dict[str, Any] = {"reference_macs": reference_macs(config)}
+    if "quantization" in config:
+        found["quantization"] = config["quantization"]
+    recipe = load_recipe(Recipe(**config["recipe"]), method=config["method"])
+    found |= recipe.architecture
     if config["method"] == "none":
         return found
-    chosen = {key: config["recipe"][key] for key in keys}
-    return {**chosen, "epochs": config["recipe"]["epochs"], "distilled": config["distilled"], **found}
+    for key in ORIGINS:
+        if config[key] is not None:
+            found[key] = {name: config[key][name] for name in ("name", "checksum")}
+    return {**recipe.gating, "epochs": recipe.epochs, "distilled": config["distilled"], **found}
 
 
 def _notes(config: dict[str, Any], result: Evaluation) -> str:
     notes = f"FLOP reduction on the whole test set: {result.flop_reduction:.4f}."
     if "quantization" in config:
         notes += " Gates and accuracies are those of the network in integers (int8)."
-    if config["recipe"]["order"] == "before_add":
+    if config["recipe"]["architecture"].get("order") == "before_add" and config["method"] == "cgnet":
         notes += " Post-activation blocks: a ReLU follows both convolutions, before the addition."
     return notes + (" Distilled from the ungated network." if config["distilled"] else "")

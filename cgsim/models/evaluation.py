@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models import registry
 from cgsim.models.data import ImageSet
-from cgsim.trace.macs import flop_reduction, gate_count, network_macs, parts
+from cgsim.trace.macs import gate_count, network_macs, parts
 from cgsim.trace.network import Layer, Network
 from cgsim.trace.pack import pack_bits
 
@@ -24,7 +24,7 @@ Preprocess = Callable[[np.ndarray], Tensor]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`accuracy` in 0..1, mean cross entropy `loss`, dense over executed MACs, share of on gates by layer."""
+    """`accuracy` in 0..1, mean cross entropy `loss`, reference over executed MACs, share of on gates by layer."""
 
     accuracy: float
     loss: float
@@ -98,10 +98,15 @@ class GateTap:
 
 
 class Tally:
-    """Counts over batches, of one model with a GateTap on it, and what they make: an Evaluation."""
+    """Counts over batches, of one model with a GateTap on it, and what they make: an Evaluation.
 
-    def __init__(self, network: Network) -> None:
+    FLOP reduction is relative to `reference_macs` per sample, those of the ungated network; None: to the
+    network's own without its gates.
+    """
+
+    def __init__(self, network: Network, reference_macs: int | None = None) -> None:
         self._network = network
+        self._reference = network.dense_macs if reference_macs is None else reference_macs
         self._samples, self._correct, self._loss, self._executed = 0, 0, 0.0, 0
         self._on: dict[str, int] = {}
 
@@ -122,7 +127,7 @@ class Tally:
         """The evaluation of all batches."""
         samples, layers = self._samples, self._network.by_name
         density = {name: count / (samples * gate_count(layers[name])) for name, count in self._on.items()}
-        reduction = flop_reduction(self._network, self._executed, samples) or math.inf
+        reduction = self._reference * samples / self._executed if self._executed else math.inf
         return Evaluation(self._correct / samples, self._loss / samples, reduction, density)
 
 
@@ -135,14 +140,17 @@ def evaluate(
     batch_size: int = 250,
     device: str = "cpu",
     progress: bool = False,
+    reference_macs: int | None = None,
 ) -> Evaluation:
     """Evaluate a model in its own precision on all images of `data`.
 
     `preprocess` turns uint8 images into the model's input; `network` is what `derive_network` returned.
+    FLOP reduction is relative to `reference_macs` per sample, those of the ungated network (None: to the
+    model's own without its gates).
     """
     was_training = model.training
     model.eval()
-    tally = Tally(network)
+    tally = Tally(network, reference_macs)
     try:
         with GateTap(model) as tap:
             for images, labels in batches(data, batch_size, "evaluating", progress):

@@ -15,7 +15,7 @@ from cgsim.atomic import atomic_path
 from cgsim.errors import CgsimError
 from cgsim.models.data import ImageSet
 from cgsim.models.integer import INT32, largest_sum
-from cgsim.models.run_config import check_config
+from cgsim.models.run_config import checked_config
 
 NAME = "quantized.safetensors"
 HEADER = "cgsim.quantized"
@@ -69,7 +69,7 @@ def read(path: str | Path) -> Stored:
         raise CgsimError(f"{where}: damaged or no quantised network of cgsim: {error}") from error
     if not isinstance(header, dict) or not isinstance(header.get("config"), dict):
         raise CgsimError(f"{where}: its header holds no configuration")
-    check_config(header["config"], where)
+    header["config"] = checked_config(header["config"], where)
     images = tensors.pop(IMAGES, None)
     ids: Any = header.get("ids")
     labels: Any = header.get("labels")

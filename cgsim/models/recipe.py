@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cgsim.errors import CgsimError, nearest
+from cgsim.models.fields import coerce_fields, require_choice, require_range
 
 _FOLDER = Path(__file__).parent / "recipes"
+SIZES = ("short", "paper")
+"""Endings of the shipped recipes' names: `short` with method M means M-short."""
+SECTIONS = ("architecture", "gating")
+DEFAULT_METHOD = "cgnet"
 _CHOICES = {
     "schedule": ("cosine", "step"),
-    "precision": ("float32", "bfloat16"),
-    "norm": ("after", "separate"),
-    "order": ("before_add", "after_add"),
+    "precision": ("float32", "bfloat16", "float16"),
+    "optimizer": ("sgd",),
 }
+_ABOVE_ZERO = ("epochs", "batch_size", "rate", "distill_temperature")
+_SHARES = ("warmup", "momentum", "distill_weight", "label_smoothing", "ema_decay")
+_NOT_NEGATIVE = ("weight_decay", "crop_padding")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to train; the gating keys (from `partitions` on) matter to method "cgnet" only.
+    """One way to train.
+
+    `method` names the gating method, None leaves it open. `gating` holds the method's settings,
+    `architecture` the keywords of the network's class ("order", "width", "stem_stride", ...).
 
     `rate` is the peak of the learning rate: linear warm-up over the first share `warmup` of all steps,
     then a half cosine to zero ("cosine"), or divided by 10 at each of `milestones`, shares of all epochs
     ("step"). `crop_padding` pixels on each side for random crops; `flip` mirrors half of the images.
+    `precision` is that of the forward pass; "float16" needs CUDA and scales the loss. `ema_decay` d above 0
+    keeps a moving average of the weights, w' = d * w' + (1 - d) * w after each step: it is what is
+    evaluated and recorded. `label_smoothing` spreads that share of each label over all classes.
     `distill_weight` w and `distill_temperature` t apply when a teacher is given: loss =
     (1 - w) * cross entropy + w * t^2 * KL(teacher / t, student / t).
     """
 
+    method: str | None = None
     epochs: int = 8
     batch_size: int = 128
+    optimizer: str = "sgd"
     rate: float = 0.1
     schedule: str = "cosine"
     warmup: float = 0.1
@@ -42,34 +58,26 @@ class Recipe:
     crop_padding: int = 2
     flip: bool = True
     precision: str = "float32"
-    order: str = "before_add"
-    partitions: int = 4
-    target: float = 1.0
-    threshold_weight: float = 1e-4
-    alpha: float = 2.0
-    sparse_backprop: bool = True
-    norm: str = "after"
-    shuffle: bool = False
+    ema_decay: float = 0.0
+    label_smoothing: float = 0.0
     distill_weight: float = 0.5
     distill_temperature: float = 4.0
+    architecture: dict[str, Any] = field(default_factory=dict)
+    gating: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise CgsimError on a value of the wrong type or out of range."""
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _coerce(field, getattr(self, field.name)))
-        for key in ("epochs", "batch_size", "rate", "alpha", "distill_temperature"):
-            if getattr(self, key) <= 0:
-                raise CgsimError(f"recipe: {key} must be above 0, got {getattr(self, key)}")
-        for key in ("warmup", "momentum", "distill_weight"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise CgsimError(f"recipe: {key} must be between 0 and 1, got {getattr(self, key)}")
-        for key in ("weight_decay", "crop_padding", "threshold_weight"):
-            if getattr(self, key) < 0:
-                raise CgsimError(f"recipe: {key} must not be negative, got {getattr(self, key)}")
+        coerce_fields(self, "recipe")
+        for key in _ABOVE_ZERO:
+            require_range(f"recipe: {key}", getattr(self, key), 0, above=True)
+        for key in _SHARES:
+            require_range(f"recipe: {key}", getattr(self, key), 0, 1)
+        for key in _NOT_NEGATIVE:
+            require_range(f"recipe: {key}", getattr(self, key), 0)
         for key, valid in _CHOICES.items():
-            if getattr(self, key) not in valid:
-                near = nearest(str(getattr(self, key)), valid)
-                raise CgsimError(f"recipe: {key} {getattr(self, key)!r} is not known{near}")
+            require_choice(f"recipe: {key}", getattr(self, key), valid)
+        if self.ema_decay == 1:
+            raise CgsimError("recipe: ema_decay must be below 1, got 1.0: the average would never move")
 
     def rate_at(self, progress: float) -> float:
         """Learning rate at `progress` in 0..1 of the whole training."""
@@ -86,27 +94,7 @@ class Recipe:
         return dataclasses.asdict(self) | {"milestones": list(self.milestones)}
 
 
-def _coerce(field: dataclasses.Field[Any], value: Any) -> Any:
-    kind = str(field.type)
-    number = _is_number(value)
-    if kind == "bool" and isinstance(value, bool):
-        return value
-    if kind == "int" and number and int(value) == value:
-        return int(value)
-    if kind == "float" and number:
-        return float(value)
-    if kind == "str" and isinstance(value, str):
-        return value
-    if kind.startswith("tuple") and isinstance(value, list | tuple) and all(map(_is_number, value)):
-        return tuple(float(item) for item in value)
-    hint = ""
-    if kind == "float" and isinstance(value, str):
-        hint = " (YAML reads 1e-4 as text; write 1.0e-4)"
-    raise CgsimError(f"recipe: {field.name} must be {kind}, got {value!r}{hint}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+KEYS = tuple(item.name for item in dataclasses.fields(Recipe))
 
 
 def available_recipes() -> list[str]:
@@ -114,30 +102,97 @@ def available_recipes() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
-def load_recipe(source: str | Path | Recipe = "short", overrides: dict[str, Any] | None = None) -> Recipe:
-    """A recipe by name or from a YAML file; `overrides` whose value is not None replace its keys."""
+def recipe_name(source: str | Path | Recipe, method: str | None = None) -> str:
+    """The name under which a run keeps its recipe: `short` with its method, a file's name, or "custom"."""
     if isinstance(source, Recipe):
-        values = source.to_json()
-    else:
-        values = _read(source)
-    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
-    known = {field.name for field in dataclasses.fields(Recipe)}
+        return "custom"
+    if str(source) in SIZES:
+        return f"{method or DEFAULT_METHOD}-{source}"
+    return Path(source).name
+
+
+def load_recipe(
+    source: str | Path | Recipe = "short",
+    overrides: Mapping[str, Any] | None = None,
+    method: str | None = None,
+) -> Recipe:
+    """A recipe by name, from a YAML file or a Recipe, with its method and all of that method's settings.
+
+    `short` and `paper` mean those of `method` (CGNet's if none is named). `overrides` whose value is not None
+    replace keys; one of a section is written "gating.target". Raises CgsimError on an unknown key or
+    value, and if the recipe is for another method than `method`.
+    """
+    from cgsim.models.methods import make_method
+
+    where = f"recipe {str(recipe_name(source, method) if isinstance(source, Recipe) else source)!r}"
+    values = source.to_json() if isinstance(source, Recipe) else _read(source, method)
+    _check_keys(values, where)
+    told = values.get("method")
+    if method is not None and told not in (None, method):
+        raise CgsimError(f"{where} is for method {told!r}, not {method!r}")
+    values["method"] = method or told or DEFAULT_METHOD
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _override(values, key, value)
+    recipe = Recipe(**values)
+    settings = make_method(values["method"], recipe.gating).settings()
+    return dataclasses.replace(recipe, gating=settings)
+
+
+def _check_keys(values: dict[str, Any], where: str) -> None:
     for key in values:
-        if key not in known:
-            raise CgsimError(f"recipe {str(source)!r}: unknown key {key!r}{nearest(str(key), known)}")
-    return Recipe(**values)
+        if key not in KEYS:
+            raise CgsimError(f"{where}: unknown key {key!r}{_hint(str(key))}")
+    for key in SECTIONS:
+        found = values.get(key)
+        if key in values and not isinstance(found, dict):
+            raise CgsimError(f"{where}: {key}: expected keys and values, got {found!r}")
 
 
-def _read(source: str | Path) -> dict[str, Any]:
+def _hint(key: str) -> str:
+    for section, moved in FLAT.items():
+        if key in moved:
+            return f" (write it as {moved[key]!r} in the section {section!r})"
+    return nearest(key, KEYS)
+
+
+FLAT = {
+    "gating": {
+        "partitions": "partitions",
+        "target": "target",
+        "threshold_weight": "threshold_weight",
+        "alpha": "alpha",
+        "sparse_backprop": "sparse_backprop",
+        "norm": "norm_variant",
+        "shuffle": "shuffle",
+    },
+    "architecture": {"order": "order"},
+}
+"""Keys that recipes of version 1 had beside the others: section to old name to new name."""
+
+
+def _override(values: dict[str, Any], key: str, value: Any) -> None:
+    section, dot, inner = key.partition(".")
+    if dot and section in SECTIONS:
+        values[section] = {**values.get(section, {}), inner: value}
+    elif dot or key not in KEYS or key in (*SECTIONS, "method"):
+        known = [name for name in KEYS if name not in (*SECTIONS, "method")]
+        sections = ", ".join(f"{name}.KEY" for name in SECTIONS)
+        hint = _hint(key) if key not in KEYS else f" (valid: {', '.join(known)}, {sections})"
+        raise CgsimError(f"recipe: cannot set {key!r}{hint}")
+    else:
+        values[key] = value
+
+
+def _read(source: str | Path, method: str | None) -> dict[str, Any]:
     import yaml
 
     path = Path(source)
     if path.suffix not in (".yaml", ".yml"):
-        path = _FOLDER / f"{source}.yaml"
+        name = recipe_name(source, method)
+        path = _FOLDER / f"{name}.yaml"
         if not path.is_file():
-            raise CgsimError(
-                f"recipe {str(source)!r} is not known{nearest(str(source), available_recipes())}"
-            )
+            raise CgsimError(f"recipe {name!r} is not known{nearest(name, available_recipes())}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -5,38 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from cgsim.errors import CgsimError
 from cgsim.models import checkpoint, quantized_file
 from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Normalize, Preprocess
+from cgsim.models.graph import derive_network
+from cgsim.models.methods import Method, make_method
 from cgsim.models.networks.build import build_network
 from cgsim.models.networks.cifar_resnet import CifarResNet
 from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.recipe import Recipe
 
 
-def build_model(config: dict[str, Any]) -> nn.Module:
-    """The untrained model of a configuration."""
-    recipe = Recipe(**config["recipe"])
-    gating = {
-        "partitions": recipe.partitions,
-        "target": recipe.target,
-        "threshold_weight": recipe.threshold_weight,
-        "alpha": recipe.alpha,
-        "sparse_backprop": recipe.sparse_backprop,
-        "norm_variant": recipe.norm,
-        "shuffle": recipe.shuffle,
-    }
+def configured_method(config: dict[str, Any]) -> Method:
+    """The method of a configuration with its settings."""
+    return make_method(config["method"], config["recipe"].get("gating", {}))
+
+
+def build_model(config: dict[str, Any], method: Method | None = None) -> nn.Module:
+    """The untrained model of a configuration; with `method`, as that method makes it."""
     return build_network(
         config["network"],
-        config["method"],
+        method or configured_method(config),
         in_channels=config["dataset"]["shape"][0],
         classes=len(config["dataset"]["classes"]),
-        gating=gating if config["method"] == "cgnet" else {},
-        architecture={"order": recipe.order},
+        architecture=Recipe(**config["recipe"]).architecture,
     )
+
+
+def reference_macs(config: dict[str, Any]) -> int:
+    """MACs per sample of the ungated network of a configuration, on images of its data set.
+
+    Every FLOP reduction is relative to them.
+    """
+    with torch.random.fork_rng(devices=[]):
+        ungated = build_model(config, Method())
+    return derive_network(ungated, tuple(config["dataset"]["shape"]), config["network"]).dense_macs
 
 
 def load_model(run: str | Path) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
@@ -53,7 +60,7 @@ def load_model(run: str | Path) -> tuple[nn.Module, dict[str, Any], dict[str, An
         return load_quantized(quantized_file.read(Path(run) / quantized_file.NAME)), config, {}
     tensors, state = checkpoint.read_checkpoint(run)
     model = _built(config, f"run {str(run)!r}: {checkpoint.CONFIG}")
-    checkpoint.load_weights(run, model, tensors)
+    checkpoint.load_weights(run, model, checkpoint.weights(tensors))
     return model.eval(), config, state
 
 

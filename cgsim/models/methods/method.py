@@ -81,8 +81,11 @@ class Method:
         """The name, in this method's model, of a tensor of the ungated model."""
         return name
 
-    def prepare(self, model: nn.Module) -> None:
-        """Called once with a new model, after it adopted ungated weights if there are any."""
+    def prepare(self, model: nn.Module, images: Callable[[int], Tensor]) -> None:
+        """Called once with a new model, after it adopted ungated weights if there are any.
+
+        `images(n)` are n training images at even distances, normalised, [n, C, H, W].
+        """
 
     def loss(self, model: nn.Module, progress: float) -> Tensor | None:
         """What is added to the task's loss of a step, at `progress` in 0..1 of the whole training."""
@@ -91,6 +94,10 @@ class Method:
     def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """True if weight decay leaves a parameter alone."""
         return parameter.ndim <= 1
+
+    def rate_factor(self, name: str, parameter: nn.Parameter) -> float:
+        """By what the learning rate is multiplied for a parameter."""
+        return 1.0
 
     def frozen(self, plan: EpochPlan, name: str) -> bool:
         """True if a parameter does not learn in a unit of training."""

@@ -1,0 +1,87 @@
+"""The commands that make a trace again, from the configurations of its runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from cgsim.models.recipe import SECTIONS, Recipe, available_recipes, load_recipe
+
+
+def recipe_commands(config: dict[str, Any], samples: int, plain: dict[str, Any] | None) -> str:
+    """The commands that make a trace again; `plain` is the configuration of the ungated run, if one was used.
+
+    DATA, TRACE and RUN stand for paths, RUN0, RUN1, ... for those of the runs that it began with, was taught
+    by or is compared with; QRUN... for quantised ones, WEIGHTS for a file of weights.
+    """
+    maker = _Maker()
+    other = maker.run(plain, None) if plain is not None else None
+    run = maker.run(config, "RUN")
+    recording = f"cgsim record {run} --data DATA --samples {samples}"
+    recording += f" --ungated {other}" if other is not None else ""
+    return " && ".join([*maker.commands, f"{recording} -o TRACE"])
+
+
+class _Maker:
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+        self._names: dict[str, str] = {}
+
+    def run(self, config: dict[str, Any], name: str | None) -> str:
+        """The name of a run, after the commands that make it have been told once."""
+        key = json.dumps({part: value for part, value in config.items() if part != "quantization"})
+        if key not in self._names:
+            options = self._origins(config)
+            name = name or f"RUN{sum(told != 'RUN' for told in self._names.values())}"
+            self._names[key] = name
+            self.commands.append(f"cgsim train {_options(config)}{options} -o {name}")
+        name = self._names[key]
+        if "quantization" not in config:
+            return name
+        images = config["quantization"]["calibration_images"]
+        command = f"cgsim quantize {name} --data DATA --calibration {images} -o Q{name}"
+        if command not in self.commands:
+            self.commands.append(command)
+        return f"Q{name}"
+
+    def _origins(self, config: dict[str, Any]) -> str:
+        told = ""
+        for key in ("init", "teacher"):
+            about = config[key]
+            if about is not None:
+                inner = about["config"]
+                told += f" --{key} {'WEIGHTS' if inner is None else self.run(inner, None)}"
+        if config["distilled"] and config["teacher"] is None:  # version 1 kept no more of the teacher
+            told += " --teacher RUN0"
+        return told
+
+
+def _options(config: dict[str, Any]) -> str:
+    """Method, network, recipe with everything that differs from the shipped one, and the rest."""
+    about, method, name = config["dataset"], config["method"], config["recipe_name"]
+    recipe = load_recipe(Recipe(**config["recipe"]), method=method).to_json()
+    if name not in available_recipes():
+        name = f"{method}-short"  # a user's own recipe is told by how it differs from it
+    size = name.removeprefix(f"{method}-")
+    shipped = load_recipe(name, method=method).to_json()
+    told = f"--method {method} --network {config['network']} --data DATA --recipe {size}"
+    if size not in ("short", "paper"):
+        told = told.replace(f"--recipe {size}", f"--recipe {name}")
+    told += f" --epochs {recipe['epochs']} --precision {recipe['precision']}"
+    for key in recipe:
+        if key in SECTIONS:
+            changed = {
+                f"{key}.{inner}": value
+                for inner, value in recipe[key].items()
+                if inner not in shipped[key] or shipped[key][inner] != value
+            }
+        else:
+            changed = {key: recipe[key]} if recipe[key] != shipped[key] else {}
+        for setting, value in changed.items():
+            if setting not in ("epochs", "precision", "method"):
+                told += f" --set {shlex.quote(f'{setting}={json.dumps(value)}')}"
+    told += f" --seed {config['seed']} --threads {config['environment']['threads']}"
+    if about["train_images"] != about["all_train_images"]:
+        told += f" --limit {about['train_images']}"
+    return told

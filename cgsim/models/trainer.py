@@ -1,0 +1,184 @@
+"""One unit of training at a time, as a method plans it; random choices depend on seed and unit only."""
+
+from __future__ import annotations
+
+import math
+import time
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from cgsim.errors import CgsimError
+from cgsim.models.augmentation import augment
+from cgsim.models.data import Dataset, ImageSet
+from cgsim.models.evaluation import Evaluation, Normalize, evaluate
+from cgsim.models.graph import derive_network
+from cgsim.models.methods import EpochPlan, Method
+from cgsim.models.objective import task_loss
+from cgsim.models.recipe import Recipe
+from cgsim.models.runs import reference_macs
+
+
+def place(model: nn.Module, device: str) -> nn.Module:
+    """Move a model to a device, with weights laid out as its convolutions run fastest."""
+    model.to(device)
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, method: Method) -> torch.optim.Optimizer:
+    """SGD; weight decay and the learning rate's factor of each parameter as the method says."""
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        key = (not method.no_decay(name, parameter), method.rate_factor(name, parameter))
+        groups.setdefault(key, []).append(parameter)
+    listed: list[dict[str, Any]] = [
+        {"params": members, "weight_decay": recipe.weight_decay if decayed else 0.0, "factor": factor}
+        for (decayed, factor), members in groups.items()
+    ]
+    return torch.optim.SGD(listed, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+def averaged(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    """The moving average of a model's weights, if the recipe wants one; buffers are the latest."""
+    if not recipe.ema_decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
+
+
+class Trainer:
+    """A model with what trains it; `unit` trains one unit and returns its row of the log."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: Method,
+        optimizer: torch.optim.Optimizer,
+        recipe: Recipe,
+        dataset: Dataset,
+        config: dict[str, Any],
+        *,
+        average: AveragedModel | None = None,
+        teacher: nn.Module | None = None,
+        device: str = "cpu",
+        progress: bool = False,
+    ) -> None:
+        self.model, self.method, self.optimizer, self.recipe = model, method, optimizer, recipe
+        self.average, self.teacher = average, teacher
+        self.device, self.progress, self.seed = device, progress, int(config["seed"])
+        self.train_set: ImageSet = dataset.train.spread(config["dataset"]["train_images"])
+        self.test_set = dataset.test
+        about = config["dataset"]
+        self.normalize = Normalize(tuple(about["mean"]), tuple(about["deviation"]))
+        self.name, self.shape = config["network"], tuple(about["shape"])
+        self.reference = reference_macs(config)
+        derive_network(model, self.shape, self.name)  # a model that cannot be recorded is refused now
+
+    def unit(self, plan: EpochPlan, done: int) -> dict[str, Any]:
+        """Train the unit that follows `done` ones; return its row."""
+        started = time.perf_counter()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not self.method.frozen(plan, name))
+        if plan.fresh_optimizer:
+            self.optimizer.state.clear()
+        loss, accuracy = self._train(plan, done)
+        self.method.after_unit(plan, self.model)
+        if self.average is not None:
+            for copy, buffer in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
+                copy.copy_(buffer)
+        evaluated = self.model if self.average is None else self.average.module
+        # Shapes and gates of a layer may change between units, so the network is derived anew.
+        network = derive_network(evaluated, self.shape, self.name)
+        result = evaluate(
+            evaluated,
+            self.test_set,
+            self.normalize,
+            network,
+            device=self.device,
+            reference_macs=self.reference,
+        )
+        return _row(plan, done, loss, accuracy, result, time.perf_counter() - started)
+
+    def _train(self, plan: EpochPlan, done: int) -> tuple[float, float]:
+        """Mean loss and accuracy on the unit's images, while it learns."""
+        from tqdm import tqdm
+
+        generator = np.random.default_rng([self.seed, done])
+        order = generator.permutation(len(self.train_set))[: plan.images]
+        steps = max(1, len(order) // self.recipe.batch_size)
+        self.model.train()
+        torch.manual_seed(self.seed * 100_003 + done)
+        total, correct, seen = 0.0, 0, 0
+        told = f"{plan.kind} {done + 1}"
+        bar = tqdm(range(steps), told, leave=False, disable=None if self.progress else True)
+        for step in bar:
+            picks = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+            images = torch.from_numpy(self.train_set.images[picks])
+            images = augment(images, self.recipe.crop_padding, self.recipe.flip, generator)
+            labels = torch.from_numpy(self.train_set.labels[picks]).to(self.device)
+            # Exact, so that the same step has the same rate to the last bit however it is counted.
+            progress: Any = Fraction(step, steps)
+            rate = float(plan.rate(progress))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["factor"]
+            loss, hits = self._step(plan, images, labels, float((done + progress) / self.recipe.epochs))
+            if not math.isfinite(loss):
+                raise CgsimError(
+                    f"training: the loss is {loss} at epoch {done + 1} ({plan.kind}), step {step + 1}; the "
+                    f"last checkpoint is kept. A lower rate than {self.recipe.rate} may help"
+                )
+            total, correct, seen = total + loss * len(picks), correct + hits, seen + len(picks)
+            bar.set_postfix(
+                loss=f"{total / seen:.3f}", accuracy=f"{100 * correct / seen:.1f} %", refresh=False
+            )
+        return total / seen, correct / seen
+
+    def _step(self, plan: EpochPlan, images: Tensor, labels: Tensor, progress: float) -> tuple[float, int]:
+        """Task's loss and hits of one batch; nothing is learnt from a loss that is not finite."""
+        x = self.normalize(images).to(self.device).contiguous(memory_format=torch.channels_last)
+        low = self.recipe.precision == "bfloat16"
+        kind = torch.device(self.device).type
+        taught = None
+        with torch.autocast(kind, torch.bfloat16, enabled=low):
+            logits = self.model(x)
+            if self.teacher is not None:
+                with torch.no_grad():
+                    taught = self.teacher(x).float()
+        logits = logits.float()
+        loss = task_loss(self.recipe, logits, labels, taught)
+        value = float(loss.detach())
+        added = self.method.loss(self.model, min(progress, 1.0))
+        if added is not None:
+            loss = loss + added.to(loss.device)
+            value = value if math.isfinite(float(loss.detach())) else float(loss.detach())
+        if math.isfinite(value):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.method.after_backward(plan, self.model)
+            self.optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(self.model)
+        return value, int((logits.argmax(1) == labels).sum())
+
+
+def _row(
+    plan: EpochPlan, done: int, loss: float, accuracy: float, result: Evaluation, seconds: float
+) -> dict[str, Any]:
+    density = list(result.density.values())
+    return {
+        "epoch": done + 1,
+        "kind": plan.kind,
+        "train_loss": round(loss, 6),
+        "train_accuracy": round(accuracy, 6),
+        "test_loss": round(result.loss, 6),
+        "test_accuracy": round(result.accuracy, 6),
+        "flop_reduction": round(result.flop_reduction, 4),
+        "mean_density": round(sum(density) / len(density), 4) if density else 1.0,
+        "seconds": round(seconds, 1),
+    }
