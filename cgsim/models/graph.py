@@ -226,7 +226,7 @@ class _Tracer(TorchFunctionMode):
         """Note that off channels of a layer, or of those whose sum or pool it is, are read as constants."""
         for index, layer in enumerate(self.layers):
             if layer.name == name:
-                if layer.gate in ("channel", "static"):
+                if layer.on_array and layer.gate in ("channel", "static"):
                     self.layers[index] = dataclasses.replace(layer, off_outputs="constant")
                 elif layer.operator in ("pool", "global_pool", "add"):
                     for producer in layer.producers:

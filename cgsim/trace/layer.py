@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from cgsim.errors import CgsimError, nearest
 
-Operator = Literal["conv2d", "linear", "pool", "add", "global_pool", "gate_network"]
+Operator = Literal["conv2d", "linear", "pool", "add", "global_pool", "gate_network", "gather"]
 Granularity = Literal["activation", "pixel", "channel", "static", "none"]
 OffOutputs = Literal["zero", "constant"]
 OPERATORS: tuple[str, ...] = get_args(Operator)
@@ -34,6 +34,9 @@ class Layer:
 
     `producers` names the layers, or the network's input, whose results are read. Empty: the layer reads an
     input of its own, which nothing in the network makes (a list of unconnected layers).
+
+    A `gather` takes some channels of its input as they are; its `channel` gates say for each channel of the
+    *input* whether it is taken, as many in every sample as the output has channels.
     """
 
     name: str
@@ -70,6 +73,11 @@ class Layer:
         return self.out_shape[0]
 
     @property
+    def gated_channels(self) -> int:
+        """Channels for which `channel` gates decide: of a `gather` those of its input, else N."""
+        return self.in_shape[0] if self.operator == "gather" else self.out_channels
+
+    @property
     def reduction(self) -> int:
         """K: reduction length of one output, base and conditional path together."""
         return self.in_shape[0] // self.groups * self.kernel[0] * self.kernel[1]
@@ -93,11 +101,11 @@ class Layer:
 
     @property
     def gate_shape(self) -> tuple[int, ...]:
-        """Shape of one sample's gates as booleans: (N, M), (M,), (N,) or () for `none`."""
+        """Shape of one sample's gates as booleans: (N, M), (M,), (N,) or () for `none`; of a gather (Cin,)."""
         shapes: dict[str, tuple[int, ...]] = {
             "activation": (self.out_channels, self.pixels),
             "pixel": (self.pixels,),
-            "channel": (self.out_channels,),
+            "channel": (self.gated_channels,),
             "static": (self.out_channels,),
             "none": (),
         }
@@ -154,13 +162,28 @@ class Layer:
             )
         elif self.operator == "add" and self.in_shape != self.out_shape:
             raise CgsimError(f"layer {self.name!r}: an add keeps its shape, expected {list(self.in_shape)}")
+        elif self.operator == "gather":
+            self._check_gather()
         if self.operator == "pool" and self.in_shape[0] != self.out_shape[0]:
             raise CgsimError(f"layer {self.name!r}: a pool keeps its {self.in_shape[0]} channels")
         if self.in_shape[0] % self.groups or self.out_shape[0] % self.groups:
             raise CgsimError(f"layer {self.name!r}: channels are not divisible by groups {self.groups}")
-        if not self.on_array and (self.gate != "none" or self.base_channels):
+        carries = self.on_array or (self.operator == "gather" and self.gate == "channel")
+        if not carries and (self.gate != "none" or self.base_channels):
             raise CgsimError(f"layer {self.name!r}: only conv2d and linear layers carry gates")
         self._check_split()
+
+    def _check_gather(self) -> None:
+        if self.gate != "channel" or self.off_outputs != "zero":
+            raise CgsimError(
+                f"layer {self.name!r}: a gather has 'channel' gates, one for each channel of its input, and takes "
+                f"those that are on; got gate {self.gate!r}, off_outputs {self.off_outputs!r}"
+            )
+        if self.out_shape[1:] != self.in_shape[1:] or self.out_shape[0] > self.in_shape[0]:
+            raise CgsimError(
+                f"layer {self.name!r}: out_shape {list(self.out_shape)} of a gather must be "
+                f"[1 to {self.in_shape[0]}, {self.in_shape[1]}, {self.in_shape[2]}]"
+            )
 
     def _check_split(self) -> None:
         channels = self.in_shape[0] // self.groups

@@ -49,7 +49,7 @@ def count_parts(layer: Layer, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
     if layer.gate == "activation":
         ones = np.bitwise_count(packed)
     else:
-        ones = unpack_bits(packed, layer.out_channels).view(np.uint8)
+        ones = unpack_bits(packed, layer.gated_channels).view(np.uint8)
     return ones.reshape(len(packed), parts(layer), -1).sum(axis=2, dtype=np.int64)
 
 
@@ -61,9 +61,11 @@ def executed_macs(
     `on` counts the gates that are on, [S], or [S, P] by part (`count_parts`). K counts inputs that are
     on: bool [S, Cin], all of them without `inputs`; with `inputs`, `on` must be given by part.
     `activation`: M N K_base + on K_conditional; `pixel`: on N K; `channel` and `static`: on M K; `none`:
-    M N K.
+    M N K. A layer that is no GEMM has only its gate network's.
     """
     counts = np.asarray(on, dtype=np.int64)
+    if not layer.on_array:
+        return np.full(len(counts), layer.gate_network_macs, dtype=np.int64)
     if inputs is not None:
         return _macs_of_inputs(layer, counts, inputs) + layer.gate_network_macs
     if layer.gate == "activation":

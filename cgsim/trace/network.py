@@ -45,7 +45,14 @@ class Network:
                     )
                 made = shapes[producer]
                 flat = layer.operator == "linear" and layer.in_shape[0] == made[0] * made[1] * made[2]
-                if made != layer.in_shape and not flat:
+                partial = (
+                    adds
+                    and producer == layer.producers[-1] != layer.producers[0]
+                    and len(layer.producers) == 2
+                    and made[1:] == layer.in_shape[1:]
+                    and made[0] < layer.in_shape[0]
+                )
+                if made != layer.in_shape and not flat and not partial:
                     raise CgsimError(
                         f"layer {layer.name!r}: in_shape {list(layer.in_shape)} contradicts the shape "
                         f"{list(made)} of its producer {producer!r}"
@@ -72,19 +79,32 @@ class Network:
         """Layers by name."""
         return {layer.name: layer for layer in self.layers}
 
+    def is_partial(self, layer: Layer) -> bool:
+        """True of an addition whose second operand has fewer channels: it changes only the first ones."""
+        return self.added_channels(layer) < layer.out_channels
+
+    def added_channels(self, layer: Layer) -> int:
+        """Channels of its result that an addition changes: k of a partial one, else all."""
+        if layer.operator != "add":
+            return layer.out_channels
+        return min(
+            self.by_name[name].out_channels if name != INPUT else layer.in_shape[0] for name in layer.producers
+        )
+
     @cached_property
     def channel_sources(self) -> dict[str, tuple[str, ...]]:
         """Per layer (and INPUT) the layers whose gates decide which of its output channels are on.
 
         An output channel is off, zero for everybody who reads it, where the gates of all of them switch it
         off; with no such layer every channel is always on. Layers with `channel` or `static` gates switch
-        their own; pooling passes on what it reads, and a sum is off only where all its operands are.
+        their own; pooling passes on what it reads, and a sum is off only where all its operands are. All
+        channels of a gather and of a partial addition are on.
         """
         found: dict[str, tuple[str, ...]] = {INPUT: ()}
         for layer in self.layers:
-            if layer.gate in ("channel", "static"):
+            if layer.on_array and layer.gate in ("channel", "static"):
                 found[layer.name] = (layer.name,) if layer.off_outputs == "zero" else ()
-            elif layer.operator in ("pool", "global_pool", "add"):
+            elif layer.operator in ("pool", "global_pool", "add") and not self.is_partial(layer):
                 found[layer.name] = _united([found[name] for name in layer.producers])
             else:
                 found[layer.name] = ()

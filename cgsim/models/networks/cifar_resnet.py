@@ -40,10 +40,13 @@ class BasicBlock(nn.Module):
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(y) if self.order == "before_add" else y
 
+    def finish(self, y: Tensor) -> Tensor:
+        """What stands behind the addition."""
+        return y if self.order == "before_add" else F.relu(y)
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
-        y = self.branch(x) + self.shortcut_bn(self.shortcut(x))
-        return y if self.order == "before_add" else F.relu(y)
+        return self.finish(self.branch(x) + self.shortcut_bn(self.shortcut(x)))
 
 
 class CifarResNet(nn.Module):
