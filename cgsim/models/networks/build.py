@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
 from torch import nn
 
 from cgsim.errors import CgsimError, nearest
+from cgsim.models.fields import coerce
 from cgsim.models.methods import Method, make_method
 from cgsim.models.networks.cifar_resnet import CifarResNet
+from cgsim.models.networks.mobilenet import MobileNetV2
+from cgsim.models.networks.resnet import ResNet
+from cgsim.models.networks.vgg import VGG
 
-NETWORKS: tuple[str, ...] = ("resnet20", "resnet8", "resnet14", "resnet32", "resnet44", "resnet56")
+_NAMED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "resnet18": (ResNet, {"blocks": (2, 2, 2, 2), "bottleneck": False}),
+    "resnet34": (ResNet, {"blocks": (3, 4, 6, 3), "bottleneck": False}),
+    "resnet50": (ResNet, {"blocks": (3, 4, 6, 3), "bottleneck": True}),
+    "resnet101": (ResNet, {"blocks": (3, 4, 23, 3), "bottleneck": True}),
+    "resnet152": (ResNet, {"blocks": (3, 8, 36, 3), "bottleneck": True}),
+    "vgg16": (VGG, {"large": True, "batch_norm": False}),
+    "vgg16-bn": (VGG, {"large": True, "batch_norm": True}),
+    "vgg16-cifar": (VGG, {"large": False, "batch_norm": True}),
+    "mobilenetv2": (MobileNetV2, {}),
+}
+"""Class of a network and what its name stands for; the class's other keywords are its architecture."""
+_CIFAR = tuple(f"resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 74, 86, 110))
+NETWORKS: tuple[str, ...] = (*_CIFAR, *_NAMED)
+"""Names of networks; any other resnetN with N = 6n + 2 is a CIFAR-style one too."""
 
 
 def build_network(
@@ -28,8 +47,35 @@ def build_network(
     `gating` are the method's settings, `architecture` the keywords of the network's class that a recipe may
     set ("order", "width", ...). Raises CgsimError on unknown names and on what does not fit together.
     """
+    kind, fixed = _of_name(network)
+    chosen = method if isinstance(method, Method) else make_method(method, gating)
+    if kind.family not in chosen.families:
+        raise CgsimError(
+            f"network {network!r}: method {chosen.name!r} has no form for the family {kind.family!r} "
+            f"(it has for: {', '.join(chosen.families)})"
+        )
+    return kind(in_channels, classes, chosen, **fixed, **_checked(network, kind, fixed, architecture or {}))
+
+
+def _of_name(network: str) -> tuple[Any, dict[str, Any]]:
+    if network in _NAMED:
+        return _NAMED[network]
     match = re.fullmatch(r"resnet(\d{1,3})", network)
     if match is None:
         raise CgsimError(f"network {network!r} is not known{nearest(network, NETWORKS)}")
-    chosen = method if isinstance(method, Method) else make_method(method, gating)
-    return CifarResNet(int(match.group(1)), in_channels, classes, chosen, **(architecture or {}))
+    return CifarResNet, {"depth": int(match.group(1))}
+
+
+def _checked(network: str, kind: Any, fixed: dict[str, Any], architecture: dict[str, Any]) -> dict[str, Any]:
+    """The architecture in the types that the class declares; CgsimError on a key that it does not have."""
+    parameters = inspect.signature(kind).parameters
+    valid = {
+        name: str(parameter.annotation)
+        for name, parameter in parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
+    }
+    where = f"network {network!r}: architecture"
+    for key in architecture:
+        if key not in valid:
+            raise CgsimError(f"{where}: unknown key {key!r}{nearest(str(key), valid)}")
+    return {key: coerce(valid[key], value, f"{where}: {key}") for key, value in architecture.items()}

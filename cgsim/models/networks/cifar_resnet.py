@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
+from cgsim.models.fields import require_choice, require_range
 from cgsim.models.methods.method import Method
+from cgsim.models.networks.activations import Activation, activation_function
 
-Order = Literal["before_add", "after_add"]
+ORDERS: tuple[str, ...] = ("before_add", "after_add")
 
 
 class BasicBlock(nn.Module):
@@ -18,14 +19,17 @@ class BasicBlock(nn.Module):
 
     `order` = "before_add": relu(bn(conv2(.))) + shortcut, so that a ReLU follows both convolutions and
     both can be gated (CGNet's post-activation ResNet). "after_add": relu(bn(conv2(.)) + shortcut), the
-    original order, in which only the first can.
+    original order, in which only the first can. `activation` names another function in place of the ReLU.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, method: Method, order: Order) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, method: Method, order: str, activation: str = "relu"
+    ) -> None:
         super().__init__()
-        self.order = order
-        last = "relu" if order == "before_add" else None
-        self.conv1 = method.conv(inputs, outputs, 3, stride, 1, activation="relu")
+        self.order, self.activation = order, activation
+        self.act: Activation = activation_function(activation)
+        last = activation if order == "before_add" else None
+        self.conv1 = method.conv(inputs, outputs, 3, stride, 1, activation=activation)
         self.bn1 = method.norm(outputs, self.conv1)
         self.conv2 = method.conv(outputs, outputs, 3, 1, 1, activation=last)
         self.bn2 = method.norm(outputs, self.conv2)
@@ -37,44 +41,49 @@ class BasicBlock(nn.Module):
 
     def branch(self, x: Tensor) -> Tensor:
         """What is added to the shortcut."""
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y) if self.order == "before_add" else y
-
-    def finish(self, y: Tensor) -> Tensor:
-        """What stands behind the addition."""
-        return y if self.order == "before_add" else F.relu(y)
+        y = self.bn2(self.conv2(self.act(self.bn1(self.conv1(x)))))
+        return self.act(y) if self.order == "before_add" else y
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
-        return self.finish(self.branch(x) + self.shortcut_bn(self.shortcut(x)))
+        y = self.branch(x) + self.shortcut_bn(self.shortcut(x))
+        return y if self.order == "before_add" else self.act(y)
 
 
 class CifarResNet(nn.Module):
     """ResNet of depth 6n + 2 for small images: widths 16, 32, 64, global average pool, one linear layer.
 
-    `stem_stride` 2 halves the images in the first convolution. Module names are stable: conv1, bn1,
-    layer{1,2,3}.{0..n-1}.{conv1,bn1,conv2,bn2,shortcut,shortcut_bn}, fc.
+    `width` is that of the first stage. `stem_stride` 2 halves the images in the first convolution. Module
+    names are stable: conv1, bn1, layer{1,2,3}.{0..n-1}.{conv1,bn1,conv2,bn2,shortcut,shortcut_bn}, fc.
     """
+
+    family: ClassVar[str] = "cifar_resnet"
 
     def __init__(
         self,
-        depth: int,
         in_channels: int,
         classes: int,
         method: Method,
-        order: Order = "before_add",
+        *,
+        depth: int,
+        order: str = "before_add",
+        activation: str = "relu",
         width: int = 16,
         stem_stride: int = 1,
     ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
             raise CgsimError(f"network: depth {depth} must be 6n + 2 (8, 14, 20, 32, 44, 56, ...)")
+        require_choice("architecture: order", order, ORDERS)
+        require_range("architecture: width", width, 1)
+        require_range("architecture: stem_stride", stem_stride, 1)
 
         def make(inputs: int, outputs: int, stride: int) -> nn.Module:
-            return BasicBlock(inputs, outputs, stride, method, order)
+            return BasicBlock(inputs, outputs, stride, method, order, activation)
 
-        self.conv1 = method.conv(in_channels, width, 3, stem_stride, 1, role="stem", activation="relu")
+        self.conv1 = method.conv(in_channels, width, 3, stem_stride, 1, role="stem", activation=activation)
         self.bn1 = method.norm(width, self.conv1)
+        self.act: Activation = activation_function(activation)
         inputs = width
         for stage in (1, 2, 3):
             outputs = width << (stage - 1)
@@ -89,7 +98,7 @@ class CifarResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [B, in_channels, H, W] -> logits [B, classes]."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.act(self.bn1(self.conv1(x)))
         for stage in (1, 2, 3):
             x = self.get_submodule(f"layer{stage}")(x)
         return self.fc(self.pool(x).flatten(1))
