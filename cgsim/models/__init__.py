@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from cgsim.models.evaluation import evaluate as evaluate
     from cgsim.models.graph import derive_network as derive_network
     from cgsim.models.layers.cgnet import CGConv2d as CGConv2d
-    from cgsim.models.layers.cgnet import threshold_loss as threshold_loss
+    from cgsim.models.layers.thresholds import calibrate_thresholds as calibrate_thresholds
+    from cgsim.models.layers.thresholds import threshold_loss as threshold_loss
     from cgsim.models.loading import load_dataset as load_dataset
     from cgsim.models.networks.build import build_network as build_network
     from cgsim.models.recipe import Recipe as Recipe
@@ -41,7 +42,8 @@ _MODULES = {
     "data": ("Dataset", "ImageSet"),
     "evaluation": ("Evaluation", "Normalize", "evaluate"),
     "graph": ("derive_network",),
-    "layers.cgnet": ("CGConv2d", "threshold_loss"),
+    "layers.cgnet": ("CGConv2d",),
+    "layers.thresholds": ("calibrate_thresholds", "threshold_loss"),
     "loading": ("load_dataset",),
     "networks.build": ("build_network",),
     "recipe": ("Recipe", "available_recipes", "load_recipe"),

@@ -57,17 +57,21 @@ def integer_conv2d(
     return run(x, torch.float64).to(torch.int32)
 
 
-def integer_threshold(threshold: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> np.ndarray:
+def integer_threshold(
+    threshold: np.ndarray, input_scale: float, weight_scale: np.ndarray, *, upper: bool = False
+) -> np.ndarray:
     """The int32 threshold t per channel with `sum > t` exactly where `sum * scales > threshold`.
 
     t = floor(threshold / (input_scale * weight_scale[c])), in rational arithmetic: as a sum is an integer,
-    it is above a real number exactly if it is above its floor. All [N]; a threshold beyond int32 is set to
-    the nearest bound, which no sum passes either.
+    it is above a real number exactly if it is above its floor. `upper`: `sum < t` exactly where
+    `sum * scales < threshold`, so t is the ceiling. All [N]; a threshold beyond int32 is set to the nearest
+    bound, which no sum passes either.
     """
     found = []
     for real, scale in zip(threshold.tolist(), weight_scale.tolist(), strict=True):
         exact = Fraction(real) / (Fraction(input_scale) * Fraction(scale))
-        found.append(min(max(math.floor(exact), -INT32), INT32 - 1))
+        whole = math.ceil(exact) if upper else math.floor(exact)
+        found.append(min(max(whole, -INT32), INT32 - 1))
     return np.array(found, np.int32)
 
 

@@ -167,17 +167,24 @@ def _set_conv(
     step = input_scale * _numpy(layer.weight_scale)
     if isinstance(layer, QuantizedCGConv2d):
         assert isinstance(conv, CGConv2d)
-        threshold = _numpy(conv.comparison_threshold())
-        if not np.isfinite(threshold).all():
-            raise CgsimError("a gate's threshold is not finite")
-        layer.threshold.copy_(
-            torch.from_numpy(integer_threshold(threshold, input_scale, _numpy(layer.weight_scale)))
-        )
+        _set_thresholds(layer, conv, input_scale)
         if layer.separate:
             _set_separate(layer, requantize, conv, step, output_scale)
             return
     factor, offset = _folded(norm)
     _set_requantization(requantize, step * factor, offset, output_scale)
+
+
+def _set_thresholds(layer: QuantizedCGConv2d, conv: CGConv2d, input_scale: float) -> None:
+    """Fold the decision's batch norm into one int32 comparison, or two."""
+    low, *high = (_numpy(threshold) for threshold in conv.comparison_thresholds())
+    if not all(np.isfinite(threshold).all() for threshold in (low, *high)):
+        raise CgsimError("a gate's threshold is not finite")
+    scale = _numpy(layer.weight_scale)
+    layer.threshold.copy_(torch.from_numpy(integer_threshold(low, input_scale, scale)))
+    if high:
+        upper = integer_threshold(high[0], input_scale, scale, upper=True)
+        layer.threshold_high.copy_(torch.from_numpy(upper))
 
 
 def _set_separate(

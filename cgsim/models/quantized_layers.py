@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cgsim.models.integer import HIGHEST, LOWEST, integer_conv2d
 from cgsim.models.layers.cgnet import base_part, rest_mask, shuffle_channels
+from cgsim.models.layers.gates import least_on
 
 
 class QuantizedConv2d(nn.Module):
@@ -69,6 +70,9 @@ class QuantizedLinear(QuantizedConv2d):
 class QuantizedCGConv2d(QuantizedConv2d):
     """CGConv2d in integers: a gate is on iff its base sum > threshold [out], an int32 comparison.
 
+    `two_sided`: and iff the base sum < threshold_high [out]. With a `channel_share` all gates of a channel
+    with fewer than `least_on(share, pixels)` on are off: a count, compared with an integer.
+
     With `separate` norms the result is not the sums but the sums on the scale of the layer's two batch
     norms, int64: sum * multiplier[1] + bias[1] where on, base sum * multiplier[0] + bias[0] where off
     (both [2, out]); the requantisation behind only shifts them.
@@ -76,6 +80,7 @@ class QuantizedCGConv2d(QuantizedConv2d):
 
     rest_mask: Tensor
     threshold: Tensor
+    threshold_high: Tensor
     multiplier: Tensor
     bias: Tensor
 
@@ -90,13 +95,19 @@ class QuantizedCGConv2d(QuantizedConv2d):
         partitions: int,
         shuffle: bool,
         separate: bool,
+        dilation: tuple[int, int] = (1, 1),
+        two_sided: bool = False,
+        channel_share: float = 0.0,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
         self.partitions, self.shuffle, self.separate = partitions, shuffle, separate
+        self.two_sided, self.channel_share = two_sided, channel_share
         self.base_channels = in_channels // partitions
         mask = rest_mask(out_channels, in_channels, partitions)
         self.register_buffer("rest_mask", mask.to(torch.int8), persistent=False)
         self.register_buffer("threshold", torch.zeros(out_channels, dtype=torch.int32))
+        if two_sided:
+            self.register_buffer("threshold_high", torch.zeros(out_channels, dtype=torch.int32))
         if separate:
             self.register_buffer("multiplier", torch.zeros(2, out_channels, dtype=torch.int32))
             self.register_buffer("bias", torch.zeros(2, out_channels, dtype=torch.int64))
@@ -111,7 +122,13 @@ class QuantizedCGConv2d(QuantizedConv2d):
 
     def decide(self, base: Tensor) -> Tensor:
         """Bool gates of base sums."""
-        return base > self.threshold[:, None, None]
+        gates = base > self.threshold[:, None, None]
+        if self.two_sided:
+            gates &= base < self.threshold_high[:, None, None]
+        if self.channel_share:
+            least = least_on(self.channel_share, gates.shape[2] * gates.shape[3])
+            gates &= gates.sum((2, 3), keepdim=True) >= least
+        return gates
 
     def gates(self, x: Tensor) -> Tensor:
         """Bool gates [B, out, H', W'] of x int8 [B, in, H, W]."""

@@ -98,6 +98,9 @@ def quantized_conv(module: nn.Module, name: str) -> QuantizedConv2d:
             partitions=module.partitions,
             shuffle=module.shuffle,
             separate=module.norm == "separate",
+            dilation=module.dilation,
+            two_sided=module.two_sided,
+            channel_share=module.channel_share,
         )
     if type(module) is nn.Conv2d and module.bias is None and _padded_with_zeros(module):
         kernel, stride, padding, dilation = (

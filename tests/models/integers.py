@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 
@@ -27,10 +29,14 @@ def convolve(x, weight, stride=(1, 1), padding=(0, 0), groups=1, dilation=(1, 1)
 
 
 class Reference:
-    """The network of a state dictionary of NumPy arrays; `gates` and `sums` hold what it last computed."""
+    """The network of a state dictionary of NumPy arrays; `gates` and `sums` hold what it last computed.
 
-    def __init__(self, state, recipe, blocks):
-        self.state, self.recipe, self.blocks = state, recipe, blocks
+    `kind` holds the sections `gating` and `architecture` that the network was built with.
+    """
+
+    def __init__(self, state, kind, blocks):
+        self.state, self.blocks = state, blocks
+        self.gating, self.order = kind["gating"], kind["architecture"]["order"]
         self.gates, self.sums = {}, {}
 
     def requantize(self, name, sums, low, high=127):
@@ -45,9 +51,9 @@ class Reference:
         weight = self.state[f"{name}.weight"]
         if f"{name}.threshold" not in self.state:
             return convolve(x, weight, (stride, stride), (padding, padding))
-        p = self.recipe["partitions"]
+        p = self.gating["partitions"]
         channels = len(x)
-        if self.recipe["shuffle"]:
+        if self.gating["shuffle"]:
             x = x.reshape(p, channels // p, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
         masked = weight.copy()
         for n in range(len(weight)):
@@ -56,8 +62,14 @@ class Reference:
             masked[n, [c for c in range(channels) if c not in base]] = 0
         base, full = (convolve(x, w, (stride, stride), (padding, padding)) for w in (masked, weight))
         gates = base > self.state[f"{name}.threshold"].astype(np.int64)[:, None, None]
+        if f"{name}.threshold_high" in self.state:
+            gates &= base < self.state[f"{name}.threshold_high"].astype(np.int64)[:, None, None]
+        share = Fraction(str(self.gating.get("channel_share", 0)))
+        for n, one in enumerate(gates):
+            if int(one.sum()) < share * one.size:
+                gates[n] = False
         self.gates[name], self.sums[name] = gates, np.where(gates, full, base)
-        if self.recipe["norm"] == "separate":
+        if self.gating["norm_variant"] == "separate":
             multiplier, bias = (
                 self.state[f"{name}.{key}"].astype(np.int64) for key in ("multiplier", "bias")
             )
@@ -70,7 +82,7 @@ class Reference:
 
     def __call__(self, image):
         """Logits (int64, in steps) of one uint8 image [C, H, W]."""
-        before = self.recipe["order"] == "before_add"
+        before = self.order == "before_add"
         table = self.state["input.table"]
         x = np.stack([table[c][plane] for c, plane in enumerate(image)])
         x = self.requantize("norm1", self.conv("conv1", x), 0)

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from cgsim import CgsimError
 from cgsim.models import CGConv2d, threshold_loss
-from cgsim.models.layers.cgnet import gated_layers, shuffle_channels, straight_through_gate
+from cgsim.models.layers.cgnet import shuffle_channels
+from cgsim.models.layers.gates import straight_through_gate
+from cgsim.models.layers.thresholds import gated_layers
 
 
 def settled(layer: CGConv2d, seed: int = 0) -> CGConv2d:

@@ -24,18 +24,25 @@ BLOCKS = [(f"layer{stage}.0", 1 + (stage > 1)) for stage in (1, 2, 3)]
 KINDS = [
     {
         "method": method,
-        "gating": {"norm_variant": norm, "shuffle": shuffle, "partitions": partitions}
+        "gating": {"norm_variant": norm, "shuffle": shuffle, "partitions": partitions, **more}
         if method == "cgnet"
         else {},
         "architecture": {"order": order},
     }
-    for method, norm, shuffle, order, partitions in (
-        ("cgnet", "after", False, "before_add", 4),
-        ("cgnet", "separate", True, "before_add", 2),
-        ("cgnet", "separate", False, "after_add", 4),
-        ("cgnet", "after", True, "after_add", 2),
-        ("none", "after", False, "before_add", 4),
-        ("none", "after", False, "after_add", 4),
+    for method, norm, shuffle, order, partitions, more in (
+        ("cgnet", "after", False, "before_add", 4, {}),
+        ("cgnet", "separate", True, "before_add", 2, {"sides": "two"}),
+        ("cgnet", "separate", False, "after_add", 4, {"channel_share": 0.3}),
+        (
+            "cgnet",
+            "after",
+            True,
+            "after_add",
+            2,
+            {"sides": "two", "channel_share": 0.25, "gate_linear": True},
+        ),
+        ("none", "after", False, "before_add", 4, {}),
+        ("none", "after", False, "after_add", 4, {}),
     )
 ]
 
@@ -48,7 +55,9 @@ def network(kind, seed=0):
         model(torch.randn(8, 1, 12, 12))
     for module in model.modules():
         if isinstance(module, CGConv2d):
-            module.threshold.data.uniform_(-0.5, 1)
+            module.threshold.data.uniform_(*((-1.5, -0.5) if module.two_sided else (-0.5, 1)))
+            if module.two_sided:
+                module.threshold_high.data.uniform_(0, 1)
         if isinstance(module, nn.BatchNorm2d) and module.affine:
             module.weight.data.uniform_(-0.5, 1.5)
             module.bias.data.uniform_(-0.5, 0.5)
@@ -83,8 +92,9 @@ def test_the_forward_pass_is_the_defined_integer_computation(kind, dataset):
         assert 0 < gates.mean() < 1
 
 
-def test_decisions_are_the_real_comparison(dataset):
-    model = network(KINDS[0])
+@pytest.mark.parametrize("kind", KINDS[:2], ids=str)
+def test_decisions_are_the_real_comparison(kind, dataset):
+    model = network(kind)
     quantized = quantize(model, dataset.train, NORMALIZE)
     inputs = {}
     gating = registry.gating_modules(quantized)
@@ -92,16 +102,21 @@ def test_decisions_are_the_real_comparison(dataset):
         module.register_forward_pre_hook(lambda _m, x, name=name: inputs.__setitem__(name, x[0].clone()))
     quantized(quantized.input(dataset.test.images[:2]))
     for name, module in gating.items():
-        base = module.base_sums(inputs[name])
+        base = module.base_sums(module.arrange(inputs[name]))
         gates = module.decide(base)
         step = [
             Fraction(float(module.input_scale)) * Fraction(scale) for scale in module.weight_scale.tolist()
         ]
-        thresholds = model.get_submodule(name).comparison_threshold().tolist()
-        for channel, (one, real) in enumerate(zip(step, thresholds, strict=True)):
+        bounds = [bound.tolist() for bound in model.get_submodule(name).comparison_thresholds()]
+        for channel, (one, *real) in enumerate(zip(step, *bounds, strict=True)):
             values = np.unique(base[:, channel].numpy())
             on = {int(value) for value in np.unique(base[:, channel][gates[:, channel]].numpy())}
-            assert on == {int(value) for value in values if int(value) * one > Fraction(real)}
+            low, high = (*map(Fraction, real), None)[:2]
+            assert on == {
+                int(value)
+                for value in values
+                if int(value) * one > low and (high is None or int(value) * one < high)
+            }
 
 
 def test_the_integer_network_is_near_the_float_one(kind, dataset):
@@ -245,8 +260,10 @@ def _with(model, name, module):
 
 
 def test_the_kinds_cover_every_choice():
-    for key in ("method", "norm", "shuffle", "order", "partitions"):
-        assert len({kind[key] for kind in KINDS}) == 2
-    gated = [kind for kind in KINDS if kind["method"] == "cgnet"]
+    gated = [kind["gating"] for kind in KINDS if kind["method"] == "cgnet"]
+    assert len(gated) < len(KINDS)
+    for key in ("norm_variant", "shuffle", "partitions", "sides", "channel_share"):
+        assert len({str(gating.get(key)) for gating in gated}) >= 2
     pairs = itertools.product(("after", "separate"), ("before_add", "after_add"))
-    assert {(kind["norm"], kind["order"]) for kind in gated} == set(pairs)
+    cgnet = [kind for kind in KINDS if kind["method"] == "cgnet"]
+    assert {(k["gating"]["norm_variant"], k["architecture"]["order"]) for k in cgnet} == set(pairs)

@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from statistics import NormalDist
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
+from cgsim.models.layers.gates import straight_through_gate, straight_through_window, whole_channels
 
 Norm = Literal["after", "separate"]
 NORMS: tuple[str, ...] = ("after", "separate")
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Forward: 1 where z > 0. Backward: the slope alpha * s * (1 - s) of s = sigmoid(alpha * z)."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, alpha: float, sparse: bool, dtype: torch.dtype) -> Tensor:
-        """Compare z with 0 in its own type; return the gates, and keep z, in `dtype`."""
-        ctx.save_for_backward(z.to(dtype))
-        ctx.alpha, ctx.sparse, ctx.input_dtype = alpha, sparse, z.dtype
-        return (z > 0).to(dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """Return the surrogate gradient; with `sparse`, zero where z < 0."""
-        (z,) = ctx.saved_tensors
-        grad = grads[0]
-        if ctx.sparse:  # one fused pass: keeps the gradient where z >= 0
-            grad = torch.ops.aten.threshold_backward(grad, z, -torch.finfo(z.dtype).tiny)
-        s = torch.mul(z, ctx.alpha).sigmoid_()
-        slope = torch.ops.aten.sigmoid_backward(grad, s).mul_(ctx.alpha)
-        return slope.to(ctx.input_dtype), None, None, None
-
-
-def straight_through_gate(
-    z: Tensor, alpha: float = 2.0, sparse: bool = True, dtype: torch.dtype | None = None
-) -> Tensor:
-    """Binary gates 1[z > 0] of any shape, with a surrogate gradient for training.
-
-    The gradient is alpha * s * (1 - s) with s = sigmoid(alpha * z); `sparse` sets it to zero where
-    z < 0 (sparse back-propagation). Gates and gradient are of type `dtype` (default: that of z), the
-    comparison itself is made in the type of z. Source: the paper's public code.
-    """
-    gates = _StraightThrough.apply(z, alpha, sparse, dtype or z.dtype)
-    assert isinstance(gates, Tensor)
-    return gates
 
 
 def shuffle_channels(x: Tensor, groups: int) -> Tensor:
@@ -71,37 +37,53 @@ def rest_mask(out_channels: int, in_channels: int, partitions: int) -> Tensor:
     return rest.repeat_interleave(in_channels // partitions, 1)[:, :, None, None]
 
 
+def normal_thresholds(density: float, two_sided: bool) -> tuple[float, ...]:
+    """Thresholds (one, or a low and a high one) between which a standard normal z has `density` on gates."""
+    normal = NormalDist()
+    density = min(max(density, 1e-9), 1 - 1e-9)
+    if two_sided:
+        half = normal.inv_cdf((1 + density) / 2)
+        return -half, half
+    return (normal.inv_cdf(1 - density),)
+
+
 class CGConv2d(nn.Module):
     """Convolution [B, in, H, W] -> [B, out, H', W'] that computes most sums only where a gate is on.
 
     The input channels fall into p = `partitions` groups, and so do the output channels; group i of the
     outputs takes its base sums Yp from group i of the inputs, so each input channel is base exactly
-    once. An output activation is finished with the other channels (sums Yr) where
-    d = 1[BN(Yp) - Delta > 0], BN without affine, Delta learnt per output channel: Y = Yp + d * Yr. The
-    gate is one-sided, which suits a ReLU after it: small sums end at zero anyway. No bias.
+    once. An output activation is finished with the other channels (sums Yr) where its gate d is on:
+    Y = Yp + d * Yr. With z = BN(Yp), BN without affine, and thresholds learnt per output channel,
+    d = 1[z > low] (one-sided: a ReLU behind sets small sums to zero anyway) or, `two_sided`,
+    d = 1[low < z < high] (sigmoid and tanh saturate at both ends). No bias.
 
-    `target` is T, to which `threshold_loss` pulls Delta (larger gates more). `alpha` and
-    `sparse_backprop` shape the surrogate gradient. `norm` = "after": the network puts its own batch norm
-    behind the layer, one for all results (the public code). "separate": the layer itself normalises
-    gated and ungated results, each with an affine batch norm of its own (the paper); the network then
-    needs none behind it. `shuffle` interleaves the input channels first, so that groups mix between
-    layers.
+    `target` is T, to which `threshold_loss` pulls the thresholds (larger gates more): low towards T, or
+    the window towards the one that is as often on for normal z. `alpha` and `sparse_backprop` shape the
+    surrogate gradient. `channel_share` tau above 0 gates whole channels too: one in which a sample has
+    fewer than that share of on gates is off as a whole, so that its conditional weights are not needed.
+    `norm` = "after": the network puts its own batch norm behind the layer, one for all results (the
+    public code). "separate": the layer itself normalises gated and ungated results, each with an affine
+    batch norm of its own (the paper); the network then needs none behind it. `shuffle` interleaves the
+    input channels first, so that groups mix between layers.
 
-    Raises CgsimError if in_channels or out_channels is not divisible by p.
+    Raises CgsimError if in_channels or out_channels is not divisible by p, or tau is not in 0..1.
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int = 3,
-        stride: int = 1,
-        padding: int = 1,
+        kernel_size: int | tuple[int, int] = 3,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 1,
+        dilation: int | tuple[int, int] = 1,
         *,
         partitions: int = 4,
         target: float = 1.0,
         alpha: float = 2.0,
         sparse_backprop: bool = True,
+        two_sided: bool = False,
+        channel_share: float = 0.0,
         norm: Norm = "after",
         shuffle: bool = False,
     ) -> None:
@@ -114,14 +96,20 @@ class CGConv2d(nn.Module):
                 )
         if norm not in NORMS:
             raise CgsimError(f"CGConv2d: norm {norm!r} is not known (valid: {', '.join(NORMS)})")
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride = (kernel_size, kernel_size), (stride, stride)
-        self.padding, self.dilation, self.groups = (padding, padding), (1, 1), 1
+        if not 0 <= channel_share <= 1:
+            raise CgsimError(f"CGConv2d: channel_share must be 0 to 1, got {channel_share}")
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, 1
+        self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
+        self.padding, self.dilation = _pair(padding), _pair(dilation)
         self.partitions, self.target, self.alpha = partitions, target, alpha
-        self.sparse_backprop, self.norm, self.shuffle = sparse_backprop, norm, shuffle
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
-        nn.init.normal_(self.weight, std=math.sqrt(2 / (out_channels * kernel_size**2)))
-        self.threshold = nn.Parameter(torch.zeros(out_channels))
+        self.sparse_backprop, self.two_sided = sparse_backprop, two_sided
+        self.channel_share, self.norm, self.shuffle = channel_share, norm, shuffle
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *self.kernel_size))
+        nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[:, 0].numel()))
+        start = normal_thresholds(0.5, two_sided)
+        self.threshold = nn.Parameter(torch.full((out_channels,), start[0]))
+        if two_sided:
+            self.threshold_high = nn.Parameter(torch.full((out_channels,), start[1]))
         self.decision_norm = nn.BatchNorm2d(out_channels, affine=False)
         if norm == "separate":
             self.norm_gated = nn.BatchNorm2d(out_channels)
@@ -143,27 +131,63 @@ class CGConv2d(nn.Module):
         assert isinstance(self.rest_mask, Tensor)
         return self.weight * self.rest_mask
 
+    def thresholds(self) -> tuple[nn.Parameter, ...]:
+        """The learnt thresholds on z, [out] each: one, or a low and a high one."""
+        return (self.threshold, self.threshold_high) if self.two_sided else (self.threshold,)
+
+    def targets(self) -> tuple[float, ...]:
+        """What `threshold_loss` pulls each of the thresholds to.
+
+        One-sided: T. Two-sided: the ends of the window that a normal z is in as often as it is above T.
+        """
+        if not self.two_sided:
+            return (self.target,)
+        return normal_thresholds(1 - NormalDist().cdf(self.target), True)
+
     def base_sums(self, x: Tensor) -> Tensor:
         """Yp [B, out, H', W'] of an input x [B, in, H, W] (already shuffled)."""
-        return F.conv2d(x, self.base_weight(), None, self.stride, self.padding, groups=self.partitions)
+        weight = self.base_weight()
+        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, self.partitions)
 
-    def comparison_threshold(self) -> Tensor:
-        """Per output channel: at inference a gate is on iff Yp > Delta * sqrt(var + eps) + mean."""
+    def comparison_thresholds(self) -> tuple[Tensor, ...]:
+        """The thresholds on Yp at inference, [out] each: Delta * sqrt(var + eps) + mean."""
         norm = self.decision_norm
         assert norm.running_var is not None
         assert norm.running_mean is not None
-        return self.threshold * torch.sqrt(norm.running_var + norm.eps) + norm.running_mean
+        deviation = torch.sqrt(norm.running_var + norm.eps)
+        return tuple(threshold * deviation + norm.running_mean for threshold in self.thresholds())
 
     def decide(self, base: Tensor) -> Tensor:
         """Gates [B, out, H', W'] (0 or 1) for base sums, compared in float32 whatever their type."""
         with torch.autocast(base.device.type, enabled=False):
-            if not self.training:
-                return (base.float() > self.comparison_threshold()[:, None, None]).to(base.dtype)
-            norm = self.decision_norm
-            mean, var = norm.running_mean, norm.running_var
-            bias = -self.threshold  # BN without affine, minus Delta, in one pass
-            z = F.batch_norm(base.float(), mean, var, None, bias, True, norm.momentum or 0.1, norm.eps)
+            gates = self._learning_gates(base) if self.training else self._folded_gates(base)
+            return whole_channels(gates, self.channel_share) if self.channel_share else gates
+
+    def _folded_gates(self, base: Tensor) -> Tensor:
+        low, *high = (threshold[:, None, None] for threshold in self.comparison_thresholds())
+        sums = base.float()
+        gates = sums > low
+        if high:
+            gates &= sums < high[0]
+        return gates.to(base.dtype)
+
+    def _learning_gates(self, base: Tensor) -> Tensor:
+        norm = self.decision_norm
+        bias = None if self.two_sided else -self.threshold  # BN without affine, minus Delta, in one pass
+        z = F.batch_norm(
+            base.float(),
+            norm.running_mean,
+            norm.running_var,
+            None,
+            bias,
+            True,
+            norm.momentum or 0.1,
+            norm.eps,
+        )
+        if not self.two_sided:
             return straight_through_gate(z, self.alpha, self.sparse_backprop, base.dtype)
+        low, high = (threshold[:, None, None] for threshold in self.thresholds())
+        return straight_through_window(z, low, high, self.alpha, self.sparse_backprop, base.dtype)
 
     def arrange(self, x: Tensor) -> Tensor:
         """The input as the groups see it: shuffled if the layer shuffles."""
@@ -183,32 +207,29 @@ class CGConv2d(nn.Module):
         """Y [B, out, H', W'] of x [B, in, H, W]."""
         x = self.arrange(x)
         base = self.base_sums(x)
-        rest = F.conv2d(x, self.rest_weight(), None, self.stride, self.padding)
+        rest = self._convolve(x, self.rest_weight())
         return self.mix(base, rest, self.decide(base))
 
     def masked_forward(self, x: Tensor, gates: Tensor) -> Tensor:
         """Y with given bool gates, by the direct formula d * conv(x, W) + (1 - d) * conv(x, W_p)."""
         x = self.arrange(x)
-        full = F.conv2d(x, self.weight, None, self.stride, self.padding)
-        base = F.conv2d(x, self.weight - self.rest_weight(), None, self.stride, self.padding)
+        full = self._convolve(x, self.weight)
+        base = self._convolve(x, self.weight - self.rest_weight())
         if self.norm == "separate":
             return torch.where(gates, self.norm_gated(full), self.norm_ungated(base))
         return torch.where(gates, full, base)
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation)
 
     def extra_repr(self) -> str:
         """What print(module) shows."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"partitions={self.partitions}, target={self.target}, norm={self.norm}, shuffle={self.shuffle}"
+            f"partitions={self.partitions}, target={self.target}, two_sided={self.two_sided}, "
+            f"channel_share={self.channel_share}, norm={self.norm}, shuffle={self.shuffle}"
         )
 
 
-def gated_layers(model: nn.Module) -> list[CGConv2d]:
-    """All CGConv2d of a model, in the order of its modules."""
-    return [module for module in model.modules() if isinstance(module, CGConv2d)]
-
-
-def threshold_loss(model: nn.Module) -> Tensor:
-    """Sum over all gated layers and channels of (T - Delta)^2; a scalar, 0 for a model without any."""
-    terms = [(layer.target - layer.threshold).square().sum() for layer in gated_layers(model)]
-    return torch.stack(terms).sum() if terms else torch.zeros(())
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
