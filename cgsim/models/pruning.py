@@ -98,11 +98,12 @@ def executed_macs(network: Network, masks: Masks) -> int:
         name: mask.reshape(1, parts(network.by_name[name]), -1).sum(axis=2, dtype=np.int64)
         for name, mask in masks.items()
     }
-    macs = network_macs(network, 1, counts, partial(_packed, masks))
+    macs = network_macs(network, 1, counts, partial(packed_mask, masks))
     return sum(int(found[0]) for found in macs.values())
 
 
-def _packed(masks: Masks, name: str) -> NDArray[np.uint8]:
+def packed_mask(masks: Masks, name: str) -> NDArray[np.uint8]:
+    """The mask of a layer as packed gates of one sample, uint8 [1, bytes]."""
     return pack_bits(masks[name][None])
 
 
@@ -166,7 +167,7 @@ def _ranked(
     """(group, channel) of the least scores until `filters` filters, each layer's counted, are among them."""
     scored = []
     for index, group in enumerate(groups):
-        total = sum(norms[name].score.double().cpu().numpy() for name in group.layers)
+        total = np.sum([norms[name].score.double().cpu().numpy() for name in group.layers], axis=0)
         on = np.flatnonzero(masks[group.layers[0]])
         spare = len(on) - _least(group, least_share)
         order = sorted((float(total[channel]), index, int(channel)) for channel in on)
