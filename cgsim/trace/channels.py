@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsim.errors import CgsimError
 from cgsim.trace.pack import unpack_bits
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ def inputs_on(network: Network, layer: Layer, samples: int, gates: PackedGates) 
     channels = network.by_name[sources[0]].out_channels
     on = _union(sources, samples, channels, gates)
     return np.repeat(on, layer.in_shape[0] // channels, axis=1) if layer.in_shape[0] != channels else on
+
+
+def check_gathered(where: str, layer: Layer, on: NDArray[np.int64], first: int | None = None) -> None:
+    """Raise CgsimError unless a gather takes as many channels in each sample as its output has.
+
+    `on` int64 [S]: gates that are on; the first sample is number `first`, if that is known.
+    """
+    for place in np.flatnonzero(on != layer.out_channels).tolist():
+        sample = "a sample" if first is None else f"sample {first + place}"
+        raise CgsimError(
+            f"{where}: layer {layer.name!r}: a gather of {layer.out_channels} channels, but {sample} has "
+            f"{int(on[place])} gates on"
+        )
 
 
 def _union(sources: Sequence[str], samples: int, channels: int, gates: PackedGates) -> NDArray[np.bool_]:

@@ -101,7 +101,7 @@ class Layer:
 
     @property
     def gate_shape(self) -> tuple[int, ...]:
-        """Shape of one sample's gates as booleans: (N, M), (M,), (N,) or () for `none`; of a gather (Cin,)."""
+        """Shape of one sample's gates as bool: (N, M), (M,), (N,), a gather's (Cin,), () for `none`."""
         shapes: dict[str, tuple[int, ...]] = {
             "activation": (self.out_channels, self.pixels),
             "pixel": (self.pixels,),
@@ -176,8 +176,8 @@ class Layer:
     def _check_gather(self) -> None:
         if self.gate != "channel" or self.off_outputs != "zero":
             raise CgsimError(
-                f"layer {self.name!r}: a gather has 'channel' gates, one for each channel of its input, and takes "
-                f"those that are on; got gate {self.gate!r}, off_outputs {self.off_outputs!r}"
+                f"layer {self.name!r}: a gather has 'channel' gates, one for each channel of its input, and "
+                f"takes those that are on; got gate {self.gate!r}, off_outputs {self.off_outputs!r}"
             )
         if self.out_shape[1:] != self.in_shape[1:] or self.out_shape[0] > self.in_shape[0]:
             raise CgsimError(

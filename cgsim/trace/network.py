@@ -45,13 +45,8 @@ class Network:
                     )
                 made = shapes[producer]
                 flat = layer.operator == "linear" and layer.in_shape[0] == made[0] * made[1] * made[2]
-                partial = (
-                    adds
-                    and producer == layer.producers[-1] != layer.producers[0]
-                    and len(layer.producers) == 2
-                    and made[1:] == layer.in_shape[1:]
-                    and made[0] < layer.in_shape[0]
-                )
+                partial = adds and producer == layer.producers[-1] and len(layer.producers) == 2
+                partial &= made[1:] == layer.in_shape[1:] and made[0] < layer.in_shape[0]
                 if made != layer.in_shape and not flat and not partial:
                     raise CgsimError(
                         f"layer {layer.name!r}: in_shape {list(layer.in_shape)} contradicts the shape "
@@ -87,9 +82,8 @@ class Network:
         """Channels of its result that an addition changes: k of a partial one, else all."""
         if layer.operator != "add":
             return layer.out_channels
-        return min(
-            self.by_name[name].out_channels if name != INPUT else layer.in_shape[0] for name in layer.producers
-        )
+        every = layer.in_shape[0]
+        return min(every if name == INPUT else self.by_name[name].out_channels for name in layer.producers)
 
     @cached_property
     def channel_sources(self) -> dict[str, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
-from cgsim.trace.channels import channels_on, inputs_on
+from cgsim.trace.channels import channels_on, check_gathered, inputs_on
 from cgsim.trace.container import Container, Description
 from cgsim.trace.macs import Tally, flop_reduction, gate_count, tally
 from cgsim.trace.pack import bytes_to_words, count_bits, padding_is_zero, unpack_bits
@@ -223,6 +223,8 @@ class Trace:
             *lead, bits = layer.gate_shape
             if not padding_is_zero(rows.reshape(len(rows), *lead, (bits + 7) // 8), bits):
                 raise CgsimError(f"{self.path}: layer {layer.name!r}: padding bits must be zero")
+            if layer.operator == "gather":
+                check_gathered(self.path, layer, count_bits(rows), start)
         self._cache[group] = block
         while len(self._cache) > _CACHED_BLOCKS:
             self._cache.popitem(last=False)

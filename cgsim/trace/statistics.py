@@ -111,7 +111,7 @@ def grid(layer: Layer) -> tuple[int, int, int]:
         return layer.out_shape
     if layer.gate == "pixel":
         return (1, *layer.out_shape[1:])
-    return (layer.out_channels, 1, 1)
+    return (layer.gated_channels, 1, 1)
 
 
 class _Sums:

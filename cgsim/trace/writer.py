@@ -13,9 +13,10 @@ import numpy as np
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.trace import layout
+from cgsim.trace.channels import check_gathered
 from cgsim.trace.macs import flop_reduction, tally
 from cgsim.trace.metadata import FORMAT_VERSION, Metadata, Sample
-from cgsim.trace.pack import pack_bits, padding_is_zero
+from cgsim.trace.pack import count_bits, pack_bits, padding_is_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,7 +216,10 @@ class TraceWriter:
             raise CgsimError(
                 f"{self.path}: layer {layer.name!r}: gates must be bool, or packed uint8, not {array.dtype}"
             )
-        return packed.reshape(lead[0] if lead else 1, -1)
+        rows = packed.reshape(lead[0] if lead else 1, -1)
+        if layer.operator == "gather":
+            check_gathered(str(self.path), layer, count_bits(rows))
+        return rows
 
     def _flush(self) -> None:
         import pyarrow as pa

@@ -43,7 +43,7 @@ class ChannelSelector(nn.Module):
             return torch.sigmoid(self.fc2(F.relu(self.fc1(pooled))))
 
     def trace_layers(
-        self, name: str, inputs: tuple[Tensor, ...], output: Tensor, producers: tuple[str, ...]
+        self, name: str, inputs: tuple[Tensor, ...], _output: Tensor, producers: tuple[str, ...]
     ) -> list[Layer]:
         """The gate network that a trace has for it."""
         shape, macs = _shape(inputs[0]), self.macs
@@ -77,9 +77,9 @@ class ChannelGather(nn.Module):
         self.channels, self.k = channels, k
 
     def forward(self, x: Tensor, scores: Tensor) -> Tensor:
-        """x [B, C, H, W] and scores [B, C] -> [B, k, H, W]."""
-        rows = torch.arange(len(x), device=x.device)[:, None]
-        return x[rows, picked_channels(scores, self.k)]
+        """From x [B, C, H, W] and scores [B, C]: [B, k, H, W]."""
+        picks = picked_channels(scores, self.k)[:, None, None, :]
+        return torch.take_along_dim(x.permute(0, 2, 3, 1), picks, 3).permute(0, 3, 1, 2)
 
     def gates(self, scores: Tensor) -> Tensor:
         """The channels that are taken, bool [B, C], k of them in each row."""
@@ -87,7 +87,7 @@ class ChannelGather(nn.Module):
         return mask.scatter_(1, picked_channels(scores, self.k), True)
 
     def masked_forward(self, x: Tensor, gates: Tensor) -> Tensor:
-        """What the channels of the mask `gates` [B, C] are: [B, k, H, W]."""
+        """The channels of x in the mask `gates` [B, C]: [B, k, H, W]."""
         return x[gates].reshape(len(x), self.k, *x.shape[2:])
 
     def trace_layers(
@@ -106,10 +106,10 @@ class PartialAdd(nn.Module):
         self.channels, self.k = channels, k
 
     def forward(self, x: Tensor, h: Tensor, scores: Tensor) -> Tensor:
-        """x [B, C, H, W], h [B, k, H, W], scores [B, C] -> [B, C, H, W], in the precision of x."""
-        scale = scores.gather(1, picked_channels(scores, self.k)).to(h.dtype)
-        first = x[:, : self.k] + h * scale[:, :, None, None]
-        return torch.cat((first.to(x.dtype), x[:, self.k :]), 1)
+        """From x [B, C, H, W], h [B, k, H, W], scores [B, C]: [B, C, H, W], in the precision of x."""
+        scale = scores.gather(1, picked_channels(scores, self.k))
+        scaled = (h * scale[:, :, None, None]).to(x.dtype).permute(0, 2, 3, 1)
+        return (x.permute(0, 2, 3, 1) + F.pad(scaled, (0, self.channels - self.k))).permute(0, 3, 1, 2)
 
     def trace_layers(
         self, name: str, inputs: tuple[Tensor, ...], output: Tensor, producers: tuple[str, ...]

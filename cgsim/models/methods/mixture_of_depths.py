@@ -17,10 +17,10 @@ from cgsim.models.methods.method import MakeBlock, Method
 class MixtureOfDepths(Method):
     """CNN Mixture-of-Depths (Cakaj et al., 2024, arXiv 2409.17016).
 
-    A block of C channels works on k = floor(C / `divisor`) of them; the paper sets the divisor to the width of
-    the network's first block, 64 for ResNets and 16 for MobileNetV2. The selector's hidden layer has
-    C / `ratio` features. Each stage begins with a standard block; of every `period` blocks one is standard, in
-    the paper one of two.
+    A block of C channels works on k = floor(C / `divisor`) of them; the paper sets the divisor to the width
+    of the network's first block, 64 for ResNets and 16 for MobileNetV2. The selector's hidden layer has
+    C / `ratio` features. Each stage begins with a standard block; of every `period` blocks one is standard,
+    in the paper one of two.
     """
 
     name: ClassVar[str] = "mixture-of-depths"
@@ -42,7 +42,7 @@ class MixtureOfDepths(Method):
         k = inputs // self.divisor
         if not k:
             raise CgsimError(
-                f"method {self.name!r}: gating: divisor {self.divisor} leaves none of the {inputs} channels of a "
-                f"block, expected 1 to {inputs}"
+                f"method {self.name!r}: gating: divisor {self.divisor} leaves none of the {inputs} "
+                f"channels of a block, expected 1 to {inputs}"
             )
         return MixtureOfDepthsBlock(inputs, k, make(k, k, 1), self.ratio)
