@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError, nearest
 from cgsim.models.layers.cgnet import CGConv2d
 from cgsim.models.layers.gated_norm import PrunableConv2d, static_gates
+from cgsim.models.layers.mixture_of_depths import ChannelGather
 from cgsim.models.quantized_layers import QuantizedCGConv2d
 
 GatesFn = Callable[[Any, tuple[Any, ...], Tensor], Tensor]
@@ -142,4 +143,12 @@ register(
     static_gates,
     "static",
     recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+)
+register(
+    ChannelGather,
+    lambda module, inputs, _output: module.gates(inputs[1]),
+    "channel",
+    conv=lambda module: module,
+    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    exact=True,
 )
