@@ -44,6 +44,9 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     train.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's epochs")
     train.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
+    train.add_argument(
+        "--device", default="auto", metavar="D", help="cpu, cuda, or auto (default): CUDA if there is one"
+    )
     train.add_argument("--threads", type=positive, metavar="N", help="CPU threads of torch")
     train.add_argument("--precision", choices=("float32", "bfloat16", "float16"), help="of the forward pass")
     train.add_argument("--init", metavar="RUN", help="begin with the weights of an ungated model")
@@ -99,7 +102,7 @@ def _add_quantize(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run_train(arguments: argparse.Namespace) -> None:
     """Train; one line for each epoch."""
-    _need_torch()
+    need_torch()
     with insistent_interrupt():
         from cgsim.models import train_command
 
@@ -141,7 +144,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def run_quantize(arguments: argparse.Namespace) -> None:
     """Quantise a run."""
-    _need_torch()
+    need_torch()
     with insistent_interrupt():
         from cgsim.models import quantize_command
 
@@ -173,7 +176,7 @@ def _told_quantized(result: dict[str, Any]) -> str:
 
 def run_record(arguments: argparse.Namespace) -> None:
     """Record a trace."""
-    _need_torch()
+    need_torch()
     with insistent_interrupt():
         from cgsim.models import record_command
 
@@ -199,7 +202,8 @@ def run_record(arguments: argparse.Namespace) -> None:
     print(f"{result['trace']}: {', '.join(told)}")
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Raise CgsimError if what training needs is not installed."""
     import importlib.util
 
     for name in ("torch", "safetensors"):

@@ -46,7 +46,7 @@ def save_checkpoint(
     state: dict[str, Any],
     average: nn.Module | None = None,
 ) -> None:
-    """Write model, momenta and, if there is one, the averaged model, with `state` (JSON) in the file's header.
+    """Write model, momenta and, if there is one, the averaged model; `state` (JSON) goes into the header.
 
     Then the log as CSV.
     """

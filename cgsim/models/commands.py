@@ -19,7 +19,7 @@ from cgsim.models.loading import load_dataset
 from cgsim.models.networks.cifar_resnet import CifarResNet
 from cgsim.models.quantize import SCHEME, quantize
 from cgsim.models.quantized_network import QuantizedResNet
-from cgsim.models.recipe import Recipe, load_recipe
+from cgsim.models.recipe import recipe_of
 from cgsim.models.recording import record
 from cgsim.models.remake import recipe_commands
 from cgsim.models.run_config import ORIGINS
@@ -48,6 +48,7 @@ def train_command(
     teacher: str | None = None,
     limit: int | None = None,
     resume: bool = False,
+    device: str = "auto",
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train and return what happened as a JSON object; see `cgsim.models.training.train`.
@@ -74,6 +75,7 @@ def train_command(
         teacher=teacher,
         limit=limit,
         resume=resume,
+        device=device,
         threads=threads,
         progress=progress,
     )
@@ -252,11 +254,13 @@ def _evaluated(
 
 
 def _parameters(config: dict[str, Any]) -> dict[str, Any]:
-    """What a trace's metadata say about how the model was made; `reference_macs` are of the ungated network."""
+    """What a trace's metadata say about how a model was made; `reference_macs` are the ungated network's."""
     found: dict[str, Any] = {"reference_macs": reference_macs(config)}
     if "quantization" in config:
         found["quantization"] = config["quantization"]
-    recipe = load_recipe(Recipe(**config["recipe"]), method=config["method"])
+    if config["method"] == "gate-decorator":
+        found["merged"] = "merged" in config
+    recipe = recipe_of(config)
     found |= recipe.architecture
     if config["method"] == "none":
         return found

@@ -24,7 +24,7 @@ Preprocess = Callable[[np.ndarray], Tensor]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`accuracy` in 0..1, mean cross entropy `loss`, reference over executed MACs, share of on gates by layer."""
+    """`accuracy` in 0..1, mean cross entropy `loss`, reference over executed MACs, share of on gates."""
 
     accuracy: float
     loss: float

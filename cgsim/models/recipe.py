@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.models.fields import coerce_fields, require_choice, require_range
+from cgsim.models.fields import build, coerce_fields, require_choice, require_range
 
 _FOLDER = Path(__file__).parent / "recipes"
 SIZES = ("short", "paper")
@@ -137,6 +137,11 @@ def load_recipe(
     recipe = Recipe(**values)
     settings = make_method(values["method"], recipe.gating).settings()
     return dataclasses.replace(recipe, gating=settings)
+
+
+def recipe_of(config: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run's configuration; settings that did not exist then have their defaults."""
+    return load_recipe(build(Recipe, config["recipe"], "recipe"), method=config["method"])
 
 
 def _check_keys(values: dict[str, Any], where: str) -> None:

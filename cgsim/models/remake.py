@@ -6,14 +6,14 @@ import json
 import shlex
 from typing import Any
 
-from cgsim.models.recipe import SECTIONS, Recipe, available_recipes, load_recipe
+from cgsim.models.recipe import SECTIONS, SIZES, available_recipes, load_recipe, recipe_of
 
 
 def recipe_commands(config: dict[str, Any], samples: int, plain: dict[str, Any] | None) -> str:
     """The commands that make a trace again; `plain` is the configuration of the ungated run, if one was used.
 
     DATA, TRACE and RUN stand for paths, RUN0, RUN1, ... for those of the runs that it began with, was taught
-    by or is compared with; QRUN... for quantised ones, WEIGHTS for a file of weights.
+    by or is compared with; MRUN... for merged, QRUN... for quantised ones, WEIGHTS for a file of weights.
     """
     maker = _Maker()
     other = maker.run(plain, None) if plain is not None else None
@@ -30,20 +30,26 @@ class _Maker:
 
     def run(self, config: dict[str, Any], name: str | None) -> str:
         """The name of a run, after the commands that make it have been told once."""
-        key = json.dumps({part: value for part, value in config.items() if part != "quantization"})
+        made = ("quantization", "merged")
+        key = json.dumps({part: value for part, value in config.items() if part not in made})
         if key not in self._names:
             options = self._origins(config)
             name = name or f"RUN{sum(told != 'RUN' for told in self._names.values())}"
             self._names[key] = name
             self.commands.append(f"cgsim train {_options(config)}{options} -o {name}")
         name = self._names[key]
+        if "merged" in config:
+            self._once(f"cgsim merge {name} -o M{name}")
+            name = f"M{name}"
         if "quantization" not in config:
             return name
         images = config["quantization"]["calibration_images"]
-        command = f"cgsim quantize {name} --data DATA --calibration {images} -o Q{name}"
+        self._once(f"cgsim quantize {name} --data DATA --calibration {images} -o Q{name}")
+        return f"Q{name}"
+
+    def _once(self, command: str) -> None:
         if command not in self.commands:
             self.commands.append(command)
-        return f"Q{name}"
 
     def _origins(self, config: dict[str, Any]) -> str:
         told = ""
@@ -60,14 +66,13 @@ class _Maker:
 def _options(config: dict[str, Any]) -> str:
     """Method, network, recipe with everything that differs from the shipped one, and the rest."""
     about, method, name = config["dataset"], config["method"], config["recipe_name"]
-    recipe = load_recipe(Recipe(**config["recipe"]), method=method).to_json()
+    recipe = recipe_of(config).to_json()
     if name not in available_recipes():
         name = f"{method}-short"  # a user's own recipe is told by how it differs from it
-    size = name.removeprefix(f"{method}-")
     shipped = load_recipe(name, method=method).to_json()
-    told = f"--method {method} --network {config['network']} --data DATA --recipe {size}"
-    if size not in ("short", "paper"):
-        told = told.replace(f"--recipe {size}", f"--recipe {name}")
+    size = name.removeprefix(f"{method}-")
+    told = f"--method {method} --network {config['network']} --data DATA"
+    told += f" --recipe {size if size in SIZES else name}"
     told += f" --epochs {recipe['epochs']} --precision {recipe['precision']}"
     for key in recipe:
         if key in SECTIONS:

@@ -33,7 +33,7 @@ _KEYS: dict[str, Any] = {
 """Key to what it holds, or to the keys of its section. The keys of `recipe` are checked by Recipe."""
 _ORIGIN = {"name": "a text", "checksum": "a text"}
 ORIGINS = ("init", "teacher")
-"""Keys that hold null, or which trained weights a run began with or was taught by (and their run's config)."""
+"""Keys that hold null, or trained weights that a run began with or was taught by, and their run's config."""
 
 _LIST = "a list of "
 

@@ -13,27 +13,31 @@ from cgsim.models import checkpoint, quantized_file
 from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Normalize, Preprocess
 from cgsim.models.graph import derive_network
+from cgsim.models.merging import shrink
 from cgsim.models.methods import Method, make_method
 from cgsim.models.networks.build import build_network
 from cgsim.models.networks.cifar_resnet import CifarResNet
 from cgsim.models.quantized_network import QuantizedResNet
-from cgsim.models.recipe import Recipe
+from cgsim.models.recipe import recipe_of
 
 
 def configured_method(config: dict[str, Any]) -> Method:
     """The method of a configuration with its settings."""
-    return make_method(config["method"], config["recipe"].get("gating", {}))
+    return make_method(config["method"], recipe_of(config).gating)
 
 
 def build_model(config: dict[str, Any], method: Method | None = None) -> nn.Module:
-    """The untrained model of a configuration; with `method`, as that method makes it."""
-    return build_network(
+    """The untrained model of a configuration; with `method`, as that method makes it, and not merged."""
+    model = build_network(
         config["network"],
         method or configured_method(config),
         in_channels=config["dataset"]["shape"][0],
         classes=len(config["dataset"]["classes"]),
-        architecture=Recipe(**config["recipe"]).architecture,
+        architecture=recipe_of(config).architecture,
     )
+    if method is None and "merged" in config:
+        shrink(model, config["merged"]["widths"])
+    return model
 
 
 def reference_macs(config: dict[str, Any]) -> int:
@@ -41,9 +45,10 @@ def reference_macs(config: dict[str, Any]) -> int:
 
     Every FLOP reduction is relative to them.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):  # shapes only: no weights, no random numbers
         ungated = build_model(config, Method())
-    return derive_network(ungated, tuple(config["dataset"]["shape"]), config["network"]).dense_macs
+        network = derive_network(ungated, tuple(config["dataset"]["shape"]), config["network"])
+    return network.dense_macs
 
 
 def load_model(run: str | Path) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
@@ -76,8 +81,8 @@ def load_quantized(stored: quantized_file.Stored) -> QuantizedResNet:
 def _built(config: dict[str, Any], where: str) -> nn.Module:
     try:
         return build_model(config)
-    except (KeyError, TypeError) as error:
-        raise CgsimError(f"{where} is incomplete: {error}") from error
+    except CgsimError as error:
+        raise CgsimError(f"{where}: {error}") from error
 
 
 def preprocessing(model: nn.Module, config: dict[str, Any]) -> Preprocess:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cgsim.errors import CgsimError
-from cgsim.models.augmentation import augment
+from cgsim.models.augmentation import Crops
 from cgsim.models.data import Dataset, ImageSet
+from cgsim.models.devices import Devices
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.methods import EpochPlan, Method
@@ -66,12 +70,20 @@ class Trainer:
         *,
         average: AveragedModel | None = None,
         teacher: nn.Module | None = None,
-        device: str = "cpu",
+        devices: Devices | None = None,
         progress: bool = False,
     ) -> None:
         self.model, self.method, self.optimizer, self.recipe = model, method, optimizer, recipe
         self.average, self.teacher = average, teacher
-        self.device, self.progress, self.seed = device, progress, int(config["seed"])
+        self.devices = devices or Devices()
+        self.device, self.progress, self.seed = self.devices.device, progress, int(config["seed"])
+        if recipe.batch_size % self.devices.world:
+            raise CgsimError(
+                f"recipe: batch_size {recipe.batch_size} cannot be shared evenly by "
+                f"{self.devices.world} processes"
+            )
+        self.autocast = _autocast(recipe, self.device)
+        self.scaler = torch.amp.GradScaler("cuda", enabled=recipe.precision == "float16")
         self.train_set: ImageSet = dataset.train.spread(config["dataset"]["train_images"])
         self.test_set = dataset.test
         about = config["dataset"]
@@ -88,14 +100,22 @@ class Trainer:
         if plan.fresh_optimizer:
             self.optimizer.state.clear()
         loss, accuracy = self._train(plan, done)
+        self.devices.spread_buffers(self.model)
         self.method.after_unit(plan, self.model)
         if self.average is not None:
             for copy, buffer in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
                 copy.copy_(buffer)
+        row = None
+        if self.devices.first:
+            row = _row(plan, done, loss, accuracy, self._evaluate(), time.perf_counter() - started)
+        found: dict[str, Any] = self.devices.spread(row)
+        return found
+
+    def _evaluate(self) -> Evaluation:
         evaluated = self.model if self.average is None else self.average.module
         # Shapes and gates of a layer may change between units, so the network is derived anew.
         network = derive_network(evaluated, self.shape, self.name)
-        result = evaluate(
+        return evaluate(
             evaluated,
             self.test_set,
             self.normalize,
@@ -103,68 +123,90 @@ class Trainer:
             device=self.device,
             reference_macs=self.reference,
         )
-        return _row(plan, done, loss, accuracy, result, time.perf_counter() - started)
 
     def _train(self, plan: EpochPlan, done: int) -> tuple[float, float]:
         """Mean loss and accuracy on the unit's images, while it learns."""
         from tqdm import tqdm
 
+        devices = self.devices
         generator = np.random.default_rng([self.seed, done])
         order = generator.permutation(len(self.train_set))[: plan.images]
         steps = max(1, len(order) // self.recipe.batch_size)
         self.model.train()
-        torch.manual_seed(self.seed * 100_003 + done)
+        called = devices.wrap(self.model)
+        torch.manual_seed(self.seed * 100_003 + done + devices.rank * 7_368_787)
         total, correct, seen = 0.0, 0, 0
         told = f"{plan.kind} {done + 1}"
         bar = tqdm(range(steps), told, leave=False, disable=None if self.progress else True)
         for step in bar:
             picks = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
-            images = torch.from_numpy(self.train_set.images[picks])
-            images = augment(images, self.recipe.crop_padding, self.recipe.flip, generator)
-            labels = torch.from_numpy(self.train_set.labels[picks]).to(self.device)
+            crops = Crops.draw(len(picks), self.recipe.crop_padding, self.recipe.flip, generator)
+            share = devices.share(len(picks))
+            own = picks[share]
+            images = crops.part(share).apply(torch.from_numpy(self.train_set.images[own]).to(self.device))
+            labels = torch.from_numpy(self.train_set.labels[own]).to(self.device)
             # Exact, so that the same step has the same rate to the last bit however it is counted.
             progress: Any = Fraction(step, steps)
             rate = float(plan.rate(progress))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            loss, hits = self._step(plan, images, labels, float((done + progress) / self.recipe.epochs))
+            whole = min(1.0, float((done + progress) / self.recipe.epochs))
+            loss, hits = self._step(called, plan, images, labels, whole)
             if not math.isfinite(loss):
                 raise CgsimError(
                     f"training: the loss is {loss} at epoch {done + 1} ({plan.kind}), step {step + 1}; the "
                     f"last checkpoint is kept. A lower rate than {self.recipe.rate} may help"
                 )
-            total, correct, seen = total + loss * len(picks), correct + hits, seen + len(picks)
+            total, correct, seen = total + loss * len(picks), correct + hits, seen + len(own)
             bar.set_postfix(
-                loss=f"{total / seen:.3f}", accuracy=f"{100 * correct / seen:.1f} %", refresh=False
+                loss=f"{total / (seen * devices.world):.3f}",
+                accuracy=f"{100 * correct / seen:.1f} %",
+                refresh=False,
             )
-        return total / seen, correct / seen
+        everything = devices.total(seen)
+        return total / everything, devices.total(correct) / everything
 
-    def _step(self, plan: EpochPlan, images: Tensor, labels: Tensor, progress: float) -> tuple[float, int]:
-        """Task's loss and hits of one batch; nothing is learnt from a loss that is not finite."""
-        x = self.normalize(images).to(self.device).contiguous(memory_format=torch.channels_last)
-        low = self.recipe.precision == "bfloat16"
-        kind = torch.device(self.device).type
+    def _step(
+        self, called: nn.Module, plan: EpochPlan, images: Tensor, labels: Tensor, progress: float
+    ) -> tuple[float, int]:
+        """Task's loss over all processes, own hits; nothing is learnt from a loss that is not finite."""
+        x = self.normalize(images).contiguous(memory_format=torch.channels_last)
         taught = None
-        with torch.autocast(kind, torch.bfloat16, enabled=low):
-            logits = self.model(x)
+        with self.autocast():
+            logits = called(x)
             if self.teacher is not None:
                 with torch.no_grad():
                     taught = self.teacher(x).float()
         logits = logits.float()
         loss = task_loss(self.recipe, logits, labels, taught)
         value = float(loss.detach())
-        added = self.method.loss(self.model, min(progress, 1.0))
+        added = self.method.loss(self.model, progress)
         if added is not None:
             loss = loss + added.to(loss.device)
             value = value if math.isfinite(float(loss.detach())) else float(loss.detach())
+        value = self.devices.mean(value)
         if math.isfinite(value):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.method.after_backward(plan, self.model)
-            self.optimizer.step()
-            if self.average is not None:
-                self.average.update_parameters(self.model)
+            self._learn(plan, loss)
         return value, int((logits.argmax(1) == labels).sum())
+
+    def _learn(self, plan: EpochPlan, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        self.method.after_backward(plan, self.model)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+
+def _autocast(recipe: Recipe, device: str) -> Callable[[], AbstractContextManager[Any]]:
+    """The context of the forward pass: convolutions in the recipe's precision."""
+    kind = torch.device(device).type
+    if recipe.precision == "float16" and kind != "cuda":
+        raise CgsimError("recipe: precision float16 needs CUDA; on a CPU bfloat16 is as fast")
+    low = torch.float16 if recipe.precision == "float16" else torch.bfloat16
+    return partial(torch.autocast, kind, low, enabled=recipe.precision != "float32")
 
 
 def _row(

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models import checkpoint, quantized_file, warm_start
 from cgsim.models.data import Dataset
+from cgsim.models.devices import Devices, opened
 from cgsim.models.evaluation import Normalize
 from cgsim.models.loading import load_dataset
 from cgsim.models.methods import Method
-from cgsim.models.recipe import Recipe, load_recipe, recipe_name
+from cgsim.models.recipe import Recipe, load_recipe, recipe_name, recipe_of
 from cgsim.models.run_config import FORMAT, VERSION
 from cgsim.models.runs import build_model, configured_method, load_model, require_same_data
 from cgsim.models.trainer import Trainer, averaged, make_optimizer, place
@@ -58,7 +59,7 @@ def train(
     teacher: str | Path | None = None,
     limit: int | None = None,
     resume: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     threads: int | None = None,
     progress: bool = True,
 ) -> TrainResult:
@@ -70,8 +71,9 @@ def train(
     run directory, switches knowledge distillation on. `limit` takes only that many images of the training
     set, at even distances. After every unit (an epoch, mostly) the whole test set is evaluated in float32
     and the checkpoint replaced; `resume` goes on after the last one, with the same result as a run that was
-    never stopped. Raises CgsimError on bad input, and when the loss is no longer finite: the last checkpoint
-    then stays.
+    never stopped. `device` is "cpu", "cuda", or "auto": CUDA where there is one. Under torchrun the processes
+    share each batch, and the first one evaluates and writes. Raises CgsimError on bad input, and when the
+    loss is no longer finite: the last checkpoint then stays.
     """
     if threads is not None:
         if not 1 <= threads <= MOST_THREADS:
@@ -82,39 +84,54 @@ def train(
     run = Path(output)
     config = make_config(network, chosen, dataset, seed, limit, init=init, teacher=teacher)
     config["recipe_name"] = recipe_name(recipe, method)
-    if not resume and any((run / name).is_file() for name in (checkpoint.CHECKPOINT, quantized_file.NAME)):
+    if (run / quantized_file.NAME).is_file() or (not resume and (run / checkpoint.CHECKPOINT).is_file()):
         raise CgsimError(f"run {str(run)!r} exists; go on with it (resume) or name another directory")
-    taught_by = _teacher(teacher, dataset, device)
-    going = _Going(run, config, dataset, chosen, device, init, progress)
+    with opened(device) as devices:
+        return _run(run, config, dataset, chosen, devices, init, teacher, progress and devices.first)
+
+
+def _run(
+    run: Path,
+    config: dict[str, Any],
+    dataset: Dataset,
+    recipe: Recipe,
+    devices: Devices,
+    init: str | Path | None,
+    teacher: str | Path | None,
+    progress: bool,
+) -> TrainResult:
+    taught_by = _teacher(teacher, dataset, devices.device)
+    going = _Going(run, config, dataset, recipe, devices.device, init, progress)
+    history, method, average = going.history, going.method, going.average
     trainer = Trainer(
         going.model,
-        going.method,
+        method,
         going.optimizer,
-        chosen,
+        recipe,
         dataset,
         config,
-        average=going.average,
+        average=average,
         teacher=taught_by,
-        device=device,
+        devices=devices,
         progress=progress,
     )
-    history = going.history
-    run.mkdir(parents=True, exist_ok=True)
-    if history:
-        checkpoint.write_log(run, history)  # a kill may have come between checkpoint and log
-    else:
-        checkpoint.write_config(run, config)
-    while (plan := going.method.plan(chosen, history, going.model)) is not None:
+    trainer.scaler.load_state_dict(going.scaler)
+    if devices.first:
+        run.mkdir(parents=True, exist_ok=True)
+        if history:
+            checkpoint.write_log(run, history)  # a kill may have come between checkpoint and log
+        else:
+            checkpoint.write_config(run, config)
+    while (plan := method.plan(recipe, history, going.model)) is not None:
         row = trainer.unit(plan, len(history))
         history = [*history, row]
-        state = {"epoch": len(history), "history": history}
-        average = None if going.average is None else going.average.module
-        checkpoint.save_checkpoint(run, going.model, going.optimizer, state, average)
+        if devices.first:
+            state = {"epoch": len(history), "history": history, "scaler": trainer.scaler.state_dict()}
+            averaged_model = None if average is None else average.module
+            checkpoint.save_checkpoint(run, going.model, going.optimizer, state, averaged_model)
         if progress:
-            print(describe_epoch(row, chosen.epochs), flush=True)
-    return TrainResult(
-        run, going.method.name, going.model if going.average is None else going.average.module, history
-    )
+            print(describe_epoch(row, recipe.epochs), flush=True)
+    return TrainResult(run, method.name, going.model if average is None else average.module, history)
 
 
 class _Going:
@@ -132,6 +149,7 @@ class _Going:
     ) -> None:
         self.method: Method = configured_method(config)
         self.history: list[dict[str, Any]] = []
+        self.scaler: dict[str, Any] = {}
         torch.manual_seed(config["seed"])
         self.model = build_model(config)
         resumed = (run / checkpoint.CHECKPOINT).is_file()
@@ -148,7 +166,7 @@ class _Going:
             if self.average is not None:
                 checkpoint.load_weights(run, self.average.module, checkpoint.weights(tensors))
                 self.average.n_averaged.fill_(1)  # only whether it is 0 matters to a moving average
-            self.history = state["history"]
+            self.history, self.scaler = state["history"], state.get("scaler", {})
 
     def _begin(
         self, config: dict[str, Any], dataset: Dataset, init: str | Path | None, progress: bool
@@ -228,9 +246,7 @@ def make_config(
 
 def _check_same(run: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise CgsimError if a run began with other settings than it is to go on with."""
-    method = old["method"]
-    # Settings that did not exist when the run began have had their defaults.
-    old = old | {"recipe": load_recipe(Recipe(**old["recipe"]), method=method).to_json()}
+    old = old | {"recipe": recipe_of(old).to_json()}
     for key, value in new.items():
         before, after = old.get(key), value
         while isinstance(before, dict) and isinstance(after, dict) and before != after:

@@ -69,6 +69,12 @@ def trained_weights(run: str | Path) -> dict[str, Tensor]:
     return checkpoint.weights(checkpoint.read_checkpoint(run)[0])
 
 
+def _place(name: str, method: Method, own: dict[str, Tensor]) -> str:
+    """Where a tensor goes: as the method maps it, or under its own name where the model has no such place."""
+    adopted = method.adopted(name)
+    return adopted if adopted in own else name
+
+
 def adopt(
     model: nn.Module, method: Method, run: str | Path, network: str, config: dict[str, Any] | None
 ) -> Adoption:
@@ -83,7 +89,7 @@ def adopt(
             f"init {str(run)!r}: a checkpoint of another network: {config['network']}, expected {network}"
         )
     own = model.state_dict()
-    found = {method.adopted(name): value for name, value in trained_weights(run).items()}
+    found = {_place(name, method, own): value for name, value in trained_weights(run).items()}
     taken = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
     if not any(value.ndim > 1 for value in taken.values()):
         raise CgsimError(

@@ -21,7 +21,7 @@ from cgsim.shipped import shipped_dir
 from tests.conftest import VALIDATE
 from tests.models.integers import convolve
 
-QUICK = Recipe(epochs=2, batch_size=16, rate=0.05, crop_padding=1, flip=False, threshold_weight=0.02)
+QUICK = Recipe(epochs=2, batch_size=16, rate=0.05, crop_padding=1, flip=False)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def runs(dataset, tmp_path_factory):
                 method=method,
                 network="resnet8",
                 recipe=QUICK,
+                overrides={"gating.threshold_weight": 0.02} if method == "cgnet" else {},
                 limit=64,
                 progress=False,
             )
@@ -115,7 +116,7 @@ def test_an_ungated_quantised_run_is_recorded(runs, data, tmp_path):
     )
     trace = cgsim.load_trace(made["trace"])
     assert trace.metadata.method == "dense"
-    assert set(trace.metadata.method_parameters) == {"quantization"}
+    assert set(trace.metadata.method_parameters) == {"quantization", "reference_macs"}
     assert "cgsim quantize RUN " in trace.metadata.command
     assert trace.flop_reduction() == 1
 
@@ -254,7 +255,7 @@ def test_runs_that_cannot_be_quantised_are_refused(runs, data, tmp_path, run, op
 def test_a_quantised_run_is_no_teacher_and_is_not_trained_over(runs, dataset, tmp_path):
     common = {"data": dataset, "network": "resnet8", "recipe": QUICK, "progress": False}
     for options, message in (
-        ({"output": tmp_path / "x", "teacher": runs / "q-none"}, "quantised; a teacher must be a run of"),
+        ({"output": tmp_path / "x", "teacher": runs / "q-none"}, "q-none': quantised; expected a run of"),
         ({"output": runs / "q-none", "method": "none"}, "q-none' exists"),
         ({"output": runs / "q-none", "method": "none", "resume": True}, "q-none' exists"),
     ):
@@ -293,7 +294,7 @@ def test_a_bundle_needs_a_quantised_run(runs, data, tmp_path):
         (lambda c, t, h: h.update(ids=["a"]), "holds no ids and labels"),
         (lambda c, t, h: h.update(config=3), "its header holds no configuration"),
         (lambda c, t, h: c.pop("network"), "network: missing, expected a text"),
-        (lambda c, t, h: c.update(recipe={"what": 1}), "is incomplete: "),
+        (lambda c, t, h: c.update(recipe={"what": 1}), "recipe: unknown key 'what'"),
     ],
 )
 def test_damaged_files_are_refused(runs, tmp_path, change, message):

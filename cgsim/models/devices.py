@@ -1,0 +1,108 @@
+"""Where training runs: a CPU, a GPU, or several processes that share each batch (torchrun)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cgsim.errors import CgsimError
+
+PATIENCE = dt.timedelta(hours=2)
+"""How long a process waits for the others: the first one evaluates alone after each unit."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The device of this process, and which of how many processes it is."""
+
+    device: str = "cpu"
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """True for the process that evaluates, prints and writes."""
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """Which of a batch's `count` images are this process's; the processes' shares cover it once."""
+        return slice(self.rank, count, self.world)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """What calls `model` in training: the processes' mean gradients arrive in all of them."""
+        if self.world == 1:
+            return model
+        return DistributedDataParallel(model)
+
+    def mean(self, value: float) -> float:
+        """The mean of all processes' values."""
+        return self.total(value) / self.world
+
+    def total(self, value: float) -> float:
+        """The sum of all processes' values."""
+        if self.world == 1:
+            return value
+        found = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.all_reduce(found)
+        return float(found)
+
+    def spread_buffers(self, model: nn.Module) -> None:
+        """Give all processes the first one's buffers (running statistics of norms)."""
+        if self.world > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def spread(self, value: Any) -> Any:
+        """The first process's value (JSON), in all of them."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, 0, device=torch.device(self.device))
+        return box[0]
+
+
+@contextmanager
+def opened(device: str = "auto") -> Iterator[Devices]:
+    """The devices of a training: `device` is "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one).
+
+    Under torchrun (or anything that sets RANK, LOCAL_RANK and WORLD_SIZE as it does) the processes join one
+    another first, with NCCL on CUDA and Gloo on CPUs. Raises CgsimError if the device does not exist.
+    """
+    found = _existing(device)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Devices(found)
+        return
+    cuda = found.startswith("cuda")
+    if cuda:
+        found = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(found)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    try:
+        yield Devices(found, dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def _existing(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device)
+    except RuntimeError:
+        raise CgsimError(f"device {device!r} is not known (valid: auto, cpu, cuda, cuda:N)") from None
+    if kind.type not in ("cpu", "cuda"):
+        raise CgsimError(f"device {device!r} is not known (valid: auto, cpu, cuda, cuda:N)")
+    count = torch.cuda.device_count()
+    if kind.type == "cuda" and (kind.index or 0) >= count:
+        raise CgsimError(f"device {device!r}: this machine has {count} CUDA devices")
+    return device
