@@ -98,12 +98,14 @@ class QuantizedCGConv2d(QuantizedConv2d):
         dilation: tuple[int, int] = (1, 1),
         two_sided: bool = False,
         channel_share: float = 0.0,
+        base: str = "groups",
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
         self.partitions, self.shuffle, self.separate = partitions, shuffle, separate
         self.two_sided, self.channel_share = two_sided, channel_share
-        self.base_channels = in_channels // partitions
-        mask = rest_mask(out_channels, in_channels, partitions)
+        self.base_channels, self.base = in_channels // partitions, base
+        self.base_groups = partitions if base == "groups" else 1
+        mask = rest_mask(out_channels, in_channels, partitions, base)
         self.register_buffer("rest_mask", mask.to(torch.int8), persistent=False)
         self.register_buffer("threshold", torch.zeros(out_channels, dtype=torch.int32))
         if two_sided:
@@ -118,7 +120,8 @@ class QuantizedCGConv2d(QuantizedConv2d):
 
     def base_sums(self, x: Tensor) -> Tensor:
         """Base sums int32 [B, out, H', W'] of an arranged input."""
-        return self.convolve(x, base_part(self.weight, self.partitions), self.partitions)
+        x = x[:, : self.base_channels * self.base_groups]
+        return self.convolve(x, base_part(self.weight, self.partitions, self.base), self.base_groups)
 
     def decide(self, base: Tensor) -> Tensor:
         """Bool gates of base sums."""

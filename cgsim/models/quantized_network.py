@@ -101,6 +101,7 @@ def quantized_conv(module: nn.Module, name: str) -> QuantizedConv2d:
             dilation=module.dilation,
             two_sided=module.two_sided,
             channel_share=module.channel_share,
+            base=module.base,
         )
     if type(module) is nn.Conv2d and module.bias is None and _padded_with_zeros(module):
         kernel, stride, padding, dilation = (

@@ -57,7 +57,7 @@ class Reference:
             x = x.reshape(p, channels // p, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
         masked = weight.copy()
         for n in range(len(weight)):
-            group = n // (len(weight) // p)
+            group = 0 if self.gating.get("base") == "first" else n // (len(weight) // p)
             base = range(group * channels // p, (group + 1) * channels // p)
             masked[n, [c for c in range(channels) if c not in base]] = 0
         base, full = (convolve(x, w, (stride, stride), (padding, padding)) for w in (masked, weight))

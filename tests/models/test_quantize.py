@@ -32,7 +32,7 @@ KINDS = [
     for method, norm, shuffle, order, partitions, more in (
         ("cgnet", "after", False, "before_add", 4, {}),
         ("cgnet", "separate", True, "before_add", 2, {"sides": "two"}),
-        ("cgnet", "separate", False, "after_add", 4, {"channel_share": 0.3}),
+        ("cgnet", "separate", False, "after_add", 4, {"channel_share": 0.3, "base": "first"}),
         (
             "cgnet",
             "after",
@@ -223,6 +223,13 @@ def test_what_has_no_integer_form_is_refused(dataset):
             quantize(broken, dataset.train, NORMALIZE)
 
 
+def test_an_activation_without_an_integer_form_is_refused(dataset):
+    model = network({**KINDS[0], "architecture": {"activation": "tanh"}})
+    assert all(module.two_sided for module in model.modules() if isinstance(module, CGConv2d))
+    with pytest.raises(CgsimError, match="quantize: the activation 'tanh' has no integer form; expected 're"):
+        quantize(model, dataset.train, NORMALIZE)
+
+
 def test_there_must_be_calibration_images(dataset):
     with pytest.raises(CgsimError, match="no calibration images; expected 1 or more"):
         quantize(network(KINDS[0]), dataset.train.spread(0), NORMALIZE)
@@ -262,7 +269,7 @@ def _with(model, name, module):
 def test_the_kinds_cover_every_choice():
     gated = [kind["gating"] for kind in KINDS if kind["method"] == "cgnet"]
     assert len(gated) < len(KINDS)
-    for key in ("norm_variant", "shuffle", "partitions", "sides", "channel_share"):
+    for key in ("norm_variant", "shuffle", "partitions", "sides", "channel_share", "base"):
         assert len({str(gating.get(key)) for gating in gated}) >= 2
     pairs = itertools.product(("after", "separate"), ("before_add", "after_add"))
     cgnet = [kind for kind in KINDS if kind["method"] == "cgnet"]

@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
+from cgsim.models.layers.frozen_norm import FrozenBatchNorm2d
 from cgsim.models.layers.gates import straight_through_gate, straight_through_window, whole_channels
 
 Norm = Literal["after", "separate"]
 NORMS: tuple[str, ...] = ("after", "separate")
+Base = Literal["groups", "first"]
+BASES: tuple[str, ...] = ("groups", "first")
 
 
 def shuffle_channels(x: Tensor, groups: int) -> Tensor:
@@ -23,18 +26,24 @@ def shuffle_channels(x: Tensor, groups: int) -> Tensor:
     return x.view(batch, groups, channels // groups, height, width).transpose(1, 2).reshape_as(x)
 
 
-def base_part(weight: Tensor, partitions: int) -> Tensor:
-    """The weights of the base path, [out, in / p, kh, kw], as a convolution of p groups takes them."""
+def base_part(weight: Tensor, partitions: int, base: str = "groups") -> Tensor:
+    """The weights of the base path, [out, in / p, kh, kw], as a convolution of p groups (or of one) takes."""
     out, inputs, *kernel = weight.shape
+    if base == "first":
+        return weight[:, : inputs // partitions]
     split = weight.view(partitions, out // partitions, partitions, inputs // partitions, *kernel)
     return torch.cat([split[i, :, i] for i in range(partitions)])
 
 
-def rest_mask(out_channels: int, in_channels: int, partitions: int) -> Tensor:
-    """1 where a weight is not of the base path, else 0: [out, in, 1, 1]."""
-    rest = 1 - torch.eye(partitions)
-    rest = rest.repeat_interleave(out_channels // partitions, 0)
-    return rest.repeat_interleave(in_channels // partitions, 1)[:, :, None, None]
+def rest_mask(out_channels: int, in_channels: int, partitions: int, base: str = "groups") -> Tensor:
+    """1 where a weight is not of the base path, else 0: [out, in, 1, 1], or [1, in, 1, 1] ("first")."""
+    if base == "first":
+        rest = (torch.arange(in_channels) >= in_channels // partitions).float()[None]
+    else:
+        rest = 1 - torch.eye(partitions)
+        rest = rest.repeat_interleave(out_channels // partitions, 0)
+        rest = rest.repeat_interleave(in_channels // partitions, 1)
+    return rest[:, :, None, None]
 
 
 def normal_thresholds(density: float, two_sided: bool) -> tuple[float, ...]:
@@ -52,10 +61,11 @@ class CGConv2d(nn.Module):
 
     The input channels fall into p = `partitions` groups, and so do the output channels; group i of the
     outputs takes its base sums Yp from group i of the inputs, so each input channel is base exactly
-    once. An output activation is finished with the other channels (sums Yr) where its gate d is on:
-    Y = Yp + d * Yr. With z = BN(Yp), BN without affine, and thresholds learnt per output channel,
-    d = 1[z > low] (one-sided: a ReLU behind sets small sums to zero anyway) or, `two_sided`,
-    d = 1[low < z < high] (sigmoid and tanh saturate at both ends). No bias.
+    once (`base` = "groups"). With "first" all outputs take them from the first group of the inputs: for
+    networks whose channels are in order of importance. An output activation is finished with the other
+    channels (sums Yr) where its gate d is on: Y = Yp + d * Yr. With z = BN(Yp), BN without affine, and
+    thresholds learnt per output channel, d = 1[z > low] (one-sided: a ReLU behind sets small sums to zero
+    anyway) or, `two_sided`, d = 1[low < z < high] (sigmoid and tanh saturate at both ends). No bias.
 
     `target` is T, to which `threshold_loss` pulls the thresholds (larger gates more): low towards T, or
     the window towards the one that is as often on for normal z. `alpha` and `sparse_backprop` shape the
@@ -64,9 +74,11 @@ class CGConv2d(nn.Module):
     `norm` = "after": the network puts its own batch norm behind the layer, one for all results (the
     public code). "separate": the layer itself normalises gated and ungated results, each with an affine
     batch norm of its own (the paper); the network then needs none behind it. `shuffle` interleaves the
-    input channels first, so that groups mix between layers.
+    input channels first, so that groups mix between layers. `freeze_norm`: z is normalised by the running
+    statistics in training too.
 
-    Raises CgsimError if in_channels or out_channels is not divisible by p, or tau is not in 0..1.
+    Raises CgsimError if in_channels (or out_channels, with base groups) is not divisible by p, or tau is not
+    in 0..1.
     """
 
     def __init__(
@@ -86,10 +98,14 @@ class CGConv2d(nn.Module):
         channel_share: float = 0.0,
         norm: Norm = "after",
         shuffle: bool = False,
+        base: Base = "groups",
+        freeze_norm: bool = False,
     ) -> None:
         super().__init__()
+        if base not in BASES:
+            raise CgsimError(f"CGConv2d: base {base!r} is not known (valid: {', '.join(BASES)})")
         for kind, channels in (("input", in_channels), ("output", out_channels)):
-            if partitions < 2 or channels % partitions:
+            if partitions < 2 or (channels % partitions and (kind == "input" or base == "groups")):
                 raise CgsimError(
                     f"CGConv2d: {channels} {kind} channels are not divisible into {partitions} groups; "
                     f"expected 2 or more groups (partitions) that divide the channels"
@@ -103,18 +119,19 @@ class CGConv2d(nn.Module):
         self.padding, self.dilation = _pair(padding), _pair(dilation)
         self.partitions, self.target, self.alpha = partitions, target, alpha
         self.sparse_backprop, self.two_sided = sparse_backprop, two_sided
-        self.channel_share, self.norm, self.shuffle = channel_share, norm, shuffle
+        self.channel_share, self.norm, self.shuffle, self.base = channel_share, norm, shuffle, base
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *self.kernel_size))
         nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[:, 0].numel()))
         start = normal_thresholds(0.5, two_sided)
         self.threshold = nn.Parameter(torch.full((out_channels,), start[0]))
         if two_sided:
             self.threshold_high = nn.Parameter(torch.full((out_channels,), start[1]))
-        self.decision_norm = nn.BatchNorm2d(out_channels, affine=False)
+        make = FrozenBatchNorm2d if freeze_norm else nn.BatchNorm2d
+        self.decision_norm = make(out_channels, affine=False)
         if norm == "separate":
-            self.norm_gated = nn.BatchNorm2d(out_channels)
-            self.norm_ungated = nn.BatchNorm2d(out_channels)
-        mask = rest_mask(out_channels, in_channels, partitions)
+            self.norm_gated = make(out_channels)
+            self.norm_ungated = make(out_channels)
+        mask = rest_mask(out_channels, in_channels, partitions, base)
         self.register_buffer("rest_mask", mask, persistent=False)
 
     @property
@@ -122,9 +139,14 @@ class CGConv2d(nn.Module):
         """Input channels of the base path, per output channel."""
         return self.in_channels // self.partitions
 
+    @property
+    def base_groups(self) -> int:
+        """Groups of output channels, each with base channels of its own."""
+        return self.partitions if self.base == "groups" else 1
+
     def base_weight(self) -> Tensor:
-        """The weights of the base path, [out, in / p, k, k], as a grouped convolution takes them."""
-        return base_part(self.weight, self.partitions)
+        """The weights of the base path, [out, in / p, k, k], as a convolution of `base_groups` takes them."""
+        return base_part(self.weight, self.partitions, self.base)
 
     def rest_weight(self) -> Tensor:
         """All weights [out, in, k, k] with those of the base path set to zero."""
@@ -146,8 +168,9 @@ class CGConv2d(nn.Module):
 
     def base_sums(self, x: Tensor) -> Tensor:
         """Yp [B, out, H', W'] of an input x [B, in, H, W] (already shuffled)."""
+        x = x[:, : self.base_channels * self.base_groups]
         weight = self.base_weight()
-        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, self.partitions)
+        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, self.base_groups)
 
     def comparison_thresholds(self) -> tuple[Tensor, ...]:
         """The thresholds on Yp at inference, [out] each: Delta * sqrt(var + eps) + mean."""
@@ -180,7 +203,7 @@ class CGConv2d(nn.Module):
             norm.running_var,
             None,
             bias,
-            True,
+            norm.training,
             norm.momentum or 0.1,
             norm.eps,
         )
@@ -227,7 +250,7 @@ class CGConv2d(nn.Module):
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"partitions={self.partitions}, target={self.target}, two_sided={self.two_sided}, "
-            f"channel_share={self.channel_share}, norm={self.norm}, shuffle={self.shuffle}"
+            f"base={self.base}, channel_share={self.channel_share}, norm={self.norm}, shuffle={self.shuffle}"
         )
 
 

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cgsim.errors import CgsimError
 from cgsim.models.layers.cgnet import CGConv2d
+from cgsim.models.layers.frozen_norm import FrozenBatchNorm2d
 
 
 def gated_layers(model: nn.Module) -> list[CGConv2d]:
@@ -36,8 +37,9 @@ def calibrate_thresholds(model: nn.Module, batches: Iterable[Tensor], density: f
 
     Thresholds become quantiles of the channel's own z over inputs `batches` (tensors [B, C, H, W]; the mean
     over batches), layer after layer: each sees what the gates before it leave. Two-sided windows leave out
-    as much on either side. Whole channels (`channel_share`) come on top. The running statistics of all
-    batch norms become those of the same inputs. Raises CgsimError on a density out of range or no inputs.
+    as much on either side. Whole channels (`channel_share`) come on top. The running statistics of
+    all batch norms become those of the same inputs; frozen ones keep theirs, but for the decisions' own.
+    Raises CgsimError on a density out of range or no inputs.
     """
     if not 0 < density < 1:
         raise CgsimError(f"thresholds: density must be above 0 and below 1, got {density}")
@@ -81,12 +83,18 @@ def _quantiles(z: Tensor, density: float, two_sided: bool) -> tuple[Tensor, ...]
 @contextmanager
 def _normalising_by_batch(model: nn.Module) -> Iterator[list[_BatchNorm]]:
     """Let batch norms and gates, and nothing else, run as in training; yields the batch norms."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    gated = gated_layers(model)
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and not isinstance(module, FrozenBatchNorm2d)
+    ]
+    norms += [layer.decision_norm for layer in gated if isinstance(layer.decision_norm, FrozenBatchNorm2d)]
     modes = [(module, module.training) for module in model.modules()]
     momenta = [(norm, norm.momentum) for norm in norms]
     try:
         model.eval()
-        for module in (*norms, *gated_layers(model)):
+        for module in (*norms, *gated):
             module.training = True
         yield norms
     finally:

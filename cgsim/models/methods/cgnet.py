@@ -9,7 +9,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from cgsim.models.fields import require_choice, require_range
-from cgsim.models.layers.cgnet import NORMS, CGConv2d
+from cgsim.models.layers.cgnet import BASES, NORMS, CGConv2d
+from cgsim.models.layers.frozen_norm import FrozenBatchNorm2d
 from cgsim.models.layers.thresholds import calibrate_thresholds, threshold_loss
 from cgsim.models.methods.method import Method, Role
 
@@ -27,7 +28,8 @@ class CGNet(Method):
     thresholds. With `initial_density` they begin as quantiles that leave that share of each channel's gates
     on (`calibrate_thresholds`), which suits trained weights (`--init`); without it in the middle (half on).
     `sides` = "auto" gives a layer two thresholds if a sigmoid or tanh follows, else one. `gate_linear` gates
-    convolutions that no activation follows as well (two thresholds).
+    convolutions that no activation follows as well (two thresholds). `freeze_norms`: every batch norm keeps
+    its running statistics, for a training set so small that its own would be worse.
     """
 
     name: ClassVar[str] = "cgnet"
@@ -43,11 +45,14 @@ class CGNet(Method):
     gate_linear: bool = False
     initial_density: float | None = None
     threshold_rate: float = 1.0
+    base: str = "groups"
+    freeze_norms: bool = False
 
     def check(self) -> None:
         """Raise CgsimError on a setting out of range."""
         require_choice("gating: norm_variant", self.norm_variant, NORMS)
         require_choice("gating: sides", self.sides, SIDES)
+        require_choice("gating: base", self.base, BASES)
         require_range("gating: alpha", self.alpha, 0, above=True)
         require_range("gating: threshold_weight", self.threshold_weight, 0)
         require_range("gating: threshold_rate", self.threshold_rate, 0)
@@ -88,12 +93,15 @@ class CGNet(Method):
             channel_share=self.channel_share,
             norm=self.norm_variant,  # type: ignore[arg-type]
             shuffle=self.shuffle,
+            base=self.base,  # type: ignore[arg-type]
+            freeze_norm=self.freeze_norms,
         )
 
     def norm(self, channels: int, conv: nn.Module) -> nn.Module:
         """A batch norm, or nothing behind a CGConv2d that has its own two."""
-        own = isinstance(conv, CGConv2d) and conv.norm == "separate"
-        return nn.Identity() if own else super().norm(channels, conv)
+        if isinstance(conv, CGConv2d) and conv.norm == "separate":
+            return nn.Identity()
+        return FrozenBatchNorm2d(channels) if self.freeze_norms else super().norm(channels, conv)
 
     def prepare(self, model: nn.Module, images: Callable[[int], Tensor]) -> None:
         """Place the thresholds by `initial_density`."""
