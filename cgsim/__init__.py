@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cgsim import models as models
     from cgsim.errors import CgsimError as CgsimError
+    from cgsim.explore import compare as compare
     from cgsim.explore import sweep as sweep
     from cgsim.hardware import Hardware as Hardware
     from cgsim.hardware import load_hardware as load_hardware
@@ -37,6 +38,7 @@ _HOME = {
     "Hardware": "cgsim.hardware",
     "Run": "cgsim.results",
     "Trace": "cgsim.trace",
+    "compare": "cgsim.explore",
     "load_hardware": "cgsim.hardware",
     "load_trace": "cgsim.trace",
     "simulate": "cgsim.simulation",
@@ -50,6 +52,7 @@ __all__ = [
     "Run",
     "Trace",
     "__version__",
+    "compare",
     "load_hardware",
     "load_trace",
     "models",

@@ -28,7 +28,7 @@ BROKEN_PIPE = 141
 def build_parser() -> Parser:
     """Return the parser of every command."""
     # Imported here, not above, so that Ctrl-C while they load is told like any other.
-    from cgsim.commands import dram, hardware, models, simulate, sweep, trace
+    from cgsim.commands import compare, dram, hardware, merge, models, simulate, sweep, trace
     from cgsim.commands.parser import Parser
 
     parser = Parser(
@@ -43,7 +43,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"cgsim {__version__}")
     commands = parser.commands()
-    for module in (models, simulate, sweep, trace, hardware, dram):
+    for module in (models, merge, simulate, sweep, compare, trace, hardware, dram):
         module.add(commands)
     return parser
 

@@ -1,5 +1,6 @@
-"""Many runs: grids of hardware keys over traces, on the processes of this machine."""
+"""Many runs: grids of hardware keys over traces, comparisons of methods, on the processes of this machine."""
 
+from cgsim.explore.comparisons import compare
 from cgsim.explore.executors import Executor, ProcessExecutor, SerialExecutor
 from cgsim.explore.grid import Point, grid_points
 from cgsim.explore.sweeps import PARQUET_FILE, PROVENANCE_FILE, sweep
@@ -14,6 +15,7 @@ __all__ = [
     "ProcessExecutor",
     "SerialExecutor",
     "Task",
+    "compare",
     "grid_points",
     "run_task",
     "sweep",

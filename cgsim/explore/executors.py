@@ -1,4 +1,4 @@
-"""Where the tasks of a sweep run. One interface, so that a cluster can take the place of this machine."""
+"""Where tasks are done. One interface, so that a cluster can take the place of this machine."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class ProcessExecutor:
             finished = True
         except BrokenProcessPool:
             raise CgsimError(
-                "sweep: a worker process ended abruptly, perhaps for want of memory; try fewer workers (a "
-                "script that calls sweep needs `if __name__ == '__main__':` around the call)"
+                "a worker process ended abruptly, perhaps for want of memory; try fewer workers (a script "
+                "that runs simulations needs `if __name__ == '__main__':` around the call)"
             ) from None
         finally:
             if not finished:

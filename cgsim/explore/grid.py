@@ -27,22 +27,22 @@ class Point:
         return describe(self.settings) or self.hardware.name
 
 
-def grid_points(hardware: Hardware, grid: Mapping[str, Any]) -> list[Point]:
+def grid_points(hardware: Hardware, grid: Mapping[str, Any], command: str = "sweep") -> list[Point]:
     """Return every combination of the values of `grid` (dotted key: values), the last key fastest.
 
     A single value stands for a list of one. An empty grid is the hardware as it is. The settings of a point
-    hold the values as the configuration holds them (a clock of 800 is 800.0).
+    hold the values as the configuration holds them (a clock of 800 is 800.0). `command` begins the messages.
 
     Raises:
         CgsimError: unknown key, no values, a value that comes twice, or combinations that are refused; these
             are all listed, before anything runs.
     """
     if not isinstance(grid, Mapping):
-        raise CgsimError(f"sweep: expected a grid such as {{'array.rows': [8, 16]}}, got {grid!r}")
-    axes = {key: _values(key, values) for key, values in grid.items()}
+        raise CgsimError(f"{command}: expected a grid such as {{'array.rows': [8, 16]}}, got {grid!r}")
+    axes = {key: _values(key, values, command) for key, values in grid.items()}
     count = math.prod(len(values) for values in axes.values())
     if count > MOST_POINTS:
-        raise CgsimError(f"sweep: the grid has {count} points, at most {MOST_POINTS} are taken")
+        raise CgsimError(f"{command}: the grid has {count} points, at most {MOST_POINTS} are taken")
     points: list[Point] = []
     refused: list[str] = []
     for combination in itertools.product(*axes.values()):
@@ -58,7 +58,8 @@ def grid_points(hardware: Hardware, grid: Mapping[str, Any]) -> list[Point]:
         rest = len(refused) - _MOST_SHOWN
         more = f"; and {rest} more" if rest > 0 else ""
         raise CgsimError(
-            f"sweep: {len(refused)} of {count} points are refused: {'; '.join(refused[:_MOST_SHOWN])}{more}"
+            f"{command}: {len(refused)} of {count} points are refused: "
+            f"{'; '.join(refused[:_MOST_SHOWN])}{more}"
         )
     return points
 
@@ -68,13 +69,13 @@ def describe(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
-def _values(key: str, values: Any) -> list[Any]:
+def _values(key: str, values: Any, command: str) -> list[Any]:
     """Return the values of one axis as a list; refuse an empty one and values that come twice."""
     one = isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable)
     found = [values] if one else list(values)
     if not found:
-        raise CgsimError(f"sweep: {key}: expected at least one value")
+        raise CgsimError(f"{command}: {key}: expected at least one value")
     for position, value in enumerate(found):
         if any(value is earlier or value == earlier for earlier in found[:position]):
-            raise CgsimError(f"sweep: {key}: {value!r} is there twice")
+            raise CgsimError(f"{command}: {key}: {value!r} is there twice")
     return found

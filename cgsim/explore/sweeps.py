@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim import __version__
 from cgsim.errors import CgsimError
-from cgsim.explore.executors import Executor, ProcessExecutor, SerialExecutor, available_cpus
+from cgsim.explore.executors import Executor
 from cgsim.explore.grid import Point, grid_points
-from cgsim.explore.tasks import Outcome, Task, open_trace, row_key, run_task
+from cgsim.explore.runs import choose_executor, chosen_samples, cut_tasks, open_traces, outcomes
+from cgsim.explore.tasks import row_key, run_task
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.hardware.messages import fields, unit
 from cgsim.results.derive import summary_units
 from cgsim.results.files import check_folder, write_json, write_parquet
-from cgsim.results.provenance import provenance, trace_name
-from cgsim.simulation import sample_positions
-from cgsim.trace import Trace, load_trace
+from cgsim.results.provenance import provenance
+from cgsim.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PARQUET_FILE = "sweep.parquet"
 PROVENANCE_FILE = "sweep.json"
-_TASKS_PER_WORKER = 4
 _SHAPE = ("array.rows", "array.cols")
 
 
@@ -69,13 +67,13 @@ def sweep(
     """
     base = load_hardware(hw)
     points = grid_points(base, grid)
-    opened = _open(traces)
-    chosen = _positions(opened, samples)
+    opened = open_traces(traces, "sweep")
+    chosen = chosen_samples(opened, samples)
     folder = None if output is None else Path(output)
     if folder is not None:
         check_folder(folder)
     if executor is None:
-        executor = _executor(workers, len(opened) * len(points))
+        executor = choose_executor(workers, len(opened) * len(points), "sweep")
     rows: dict[str, dict[str, Any]] = {}
     places: dict[str, str] = {}
     keys: dict[str, list[str]] = {}
@@ -86,84 +84,15 @@ def sweep(
                 raise CgsimError(f"sweep: {trace.path} is there twice, or has a twin with the same contents")
             rows[key] = _head(key, name, point)
             places[key] = f"trace {name}, {point}"
-    tasks = list(_tasks(opened, points, keys, chosen, check, executor.workers))
-    for outcome in _outcomes(executor, tasks, len(rows), progress):
-        if outcome.summary is None:
-            raise CgsimError(f"sweep: {places[outcome.key]}: {outcome.error}")
-        rows[outcome.key] |= outcome.summary
+    variants = [point.hardware for point in points]
+    tasks = list(cut_tasks(opened, variants, keys, chosen, check, executor.workers))
+    found = outcomes(executor, run_task, tasks, len(rows), progress, "sweep", places.__getitem__)
+    for key, summary in found:
+        rows[key] |= summary
     table = _table(list(rows.values()))
     if folder is not None:
         _write(folder, table, opened, base, grid, chosen, command)
     return table
-
-
-def _open(traces: Any) -> dict[str, Trace]:
-    """Return the traces by the name that the table shows: the file's, or the path where names are alike."""
-    single = isinstance(traces, (str, os.PathLike, Trace))
-    if not single and not isinstance(traces, Iterable):
-        raise CgsimError(f"sweep: expected traces or their paths, got {type(traces).__name__}")
-    opened = [t if isinstance(t, Trace) else load_trace(t) for t in ([traces] if single else traces)]
-    if not opened:
-        raise CgsimError("sweep: expected at least one trace")
-    names = [trace_name(trace.path) for trace in opened]
-    result: dict[str, Trace] = {}
-    for name, trace in zip(names, opened, strict=True):
-        shown = name if names.count(name) == 1 else trace.path
-        if shown in result:
-            raise CgsimError(f"sweep: {trace.path} is there twice")
-        result[shown] = trace
-    return result
-
-
-def _positions(traces: Mapping[str, Trace], samples: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Return the positions of the samples wanted; raises CgsimError, before any run, if a trace lacks one."""
-    shortest = min(traces.values(), key=lambda trace: trace.n_samples)
-    positions = sample_positions(shortest, samples)
-    return None if positions is None else tuple(positions)
-
-
-def _executor(workers: Any, runs: int) -> Executor:
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise CgsimError(f"sweep: workers: expected an integer of 1 or more, got {workers!r}")
-    count = min(available_cpus() if workers is None else workers, runs)
-    return ProcessExecutor(count) if count > 1 else SerialExecutor()
-
-
-def _tasks(
-    traces: Mapping[str, Trace],
-    points: Sequence[Point],
-    keys: Mapping[str, Sequence[str]],
-    samples: tuple[int, ...] | None,
-    check: bool,
-    workers: int,
-) -> Iterator[Task]:
-    """Cut the runs into tasks of one trace each, a few for each worker: few openings, little waiting."""
-    runs = len(traces) * len(points)
-    size = 1 if workers == 1 else max(1, runs // (_TASKS_PER_WORKER * workers))
-    for name, trace in traces.items():
-        for start in range(0, len(points), size):
-            part = slice(start, start + size)
-            yield Task(
-                trace=trace.path,
-                checksum=trace.checksum,
-                hardware=tuple(point.hardware.to_dict() for point in points[part]),
-                keys=tuple(keys[name][part]),
-                samples=samples,
-                check=check,
-            )
-
-
-def _outcomes(executor: Executor, tasks: list[Task], runs: int, progress: bool) -> Iterator[Outcome]:
-    from tqdm import tqdm
-
-    open_trace.cache_clear()
-    with (
-        tqdm(total=runs, disable=not progress, unit="run", desc="sweep", dynamic_ncols=True) as bar,
-        closing(executor.run(run_task, tasks)) as results,  # type: ignore[type-var]
-    ):
-        for outcomes in results:
-            yield from outcomes
-            bar.update(len(outcomes))
 
 
 def _head(key: str, name: str, point: Point) -> dict[str, Any]:

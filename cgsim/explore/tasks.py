@@ -1,11 +1,11 @@
-"""The unit of work of a sweep: some accelerators for one trace. Plain data in, plain data out."""
+"""The unit of work of many runs: some accelerators for one trace. Plain data in, plain data out."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from cgsim import __version__
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
+from cgsim.results import Run
 from cgsim.simulation import simulate
 from cgsim.trace import Trace, load_trace
 
@@ -32,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one point: the summary of its run, or why there is none."""
+    """What became of one point: the figures of its run, or why there are none."""
 
     key: str
     summary: dict[str, Any] | None
@@ -53,7 +54,15 @@ def row_key(trace: Trace, hardware: Hardware, samples: Sequence[int] | None) -> 
 
 
 def run_task(task: Task) -> list[Outcome]:
-    """Simulate every point of a task, up to the first that fails; the trace is opened once."""
+    """Simulate every point of a task, up to the first that fails, and keep the summaries."""
+    return run_each(task, Run.summary)
+
+
+def run_each(task: Task, told: Callable[[Run], dict[str, Any]]) -> list[Outcome]:
+    """Simulate every point of a task, up to the first that fails, and keep what `told` makes of each run.
+
+    The trace is opened once.
+    """
     outcomes: list[Outcome] = []
     try:
         trace = open_trace(task.trace, task.checksum)
@@ -62,11 +71,11 @@ def run_task(task: Task) -> list[Outcome]:
     for key, values in zip(task.keys, task.hardware, strict=True):
         try:
             run = simulate(trace, Hardware.from_dict(values), samples=task.samples, check=task.check)
-            outcomes.append(Outcome(key, run.summary()))
+            outcomes.append(Outcome(key, told(run)))
         except CgsimError as error:
             return [*outcomes, Outcome(key, None, str(error))]
         except Exception as error:
-            error.add_note(f"in the sweep, with trace {task.trace} and hardware {values}")
+            error.add_note(f"with trace {task.trace} and hardware {values}")
             raise
     return outcomes
 
@@ -76,9 +85,9 @@ def open_trace(path: str, checksum: str) -> Trace:
     """Open a trace; kept until another one is asked for, as the tasks of a trace come one after another.
 
     Raises:
-        CgsimError: the trace is not the one that the sweep began with.
+        CgsimError: the trace is not the one that the runs began with.
     """
     trace = load_trace(path)
     if trace.checksum != checksum:
-        raise CgsimError(f"{path}: changed since the sweep began")
+        raise CgsimError(f"{path}: changed since the runs began")
     return trace

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 
 
-KNOWN = ("train", "quantize", "record", "simulate", "sweep", "trace", "hardware", "dram")
+KNOWN = ("train", "evaluate", "merge", "quantize", "record", "simulate", "sweep", "compare", "trace", "hardware", "dram")
 
 
 def commands(text):

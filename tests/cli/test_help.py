@@ -25,7 +25,18 @@ LEAVES = [
 
 def test_all_commands_are_there():
     top = {words[0] for words in COMMANDS if words}
-    assert top == {"train", "quantize", "record", "simulate", "sweep", "trace", "hardware", "dram"}
+    assert top == {
+        "train",
+        "merge",
+        "quantize",
+        "record",
+        "simulate",
+        "sweep",
+        "compare",
+        "trace",
+        "hardware",
+        "dram",
+    }
     assert {words[1] for words in LEAVES if words[0] == "trace"} == {
         "info", "check", "stats", "synth", "import", "subset", "merge"
     }  # fmt: skip

@@ -36,7 +36,7 @@ def test_processes_run_every_task_elsewhere():
 
 def test_a_dead_worker_is_told():
     with pytest.raises(
-        CgsimError, match=r"^sweep: a worker process ended abruptly, perhaps for want of memory"
+        CgsimError, match=r"^a worker process ended abruptly, perhaps for want of memory"
     ):
         list(ProcessExecutor(1).run(workers.die, TASKS))
     assert not multiprocessing.active_children()

@@ -187,7 +187,7 @@ def test_trace_changed_during_the_sweep(traces, tmp_path):
             yield from map(function, tasks)
 
     message = refusal(path, "edge-16x16", {}, executor=Meddler())
-    assert message == f"sweep: trace x, edge-16x16: {path}: changed since the sweep began"
+    assert message == f"sweep: trace x, edge-16x16: {path}: changed since the runs began"
 
 
 def test_interrupt_writes_nothing_and_keeps_what_was_there(traces, tmp_path):
@@ -210,7 +210,7 @@ def test_a_bug_says_where(traces, monkeypatch):
     monkeypatch.setattr("cgsim.explore.tasks.simulate", broken)
     with pytest.raises(ZeroDivisionError) as caught:
         cgsim.sweep(traces[0], "edge-16x16", {"array.rows": [8]}, workers=1)
-    assert f"in the sweep, with trace {traces[0]}" in caught.value.__notes__[0]
+    assert f"with trace {traces[0]}" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
