@@ -41,10 +41,11 @@ def quantize(model: nn.Module, images: ImageSet, normalize: Normalize) -> Quanti
             f"quantize: {type(model).__name__} cannot be quantised; expected a network of "
             f"cgsim.models.build_network"
         )
-    if model.activation != "relu":
-        raise CgsimError(
-            f"quantize: the activation {model.activation!r} has no integer form; expected 'relu'"
-        )
+    for block in model.modules():
+        if isinstance(block, BasicBlock) and block.activation != "relu":
+            raise CgsimError(
+                f"quantize: the activation {block.activation!r} has no integer form; expected 'relu'"
+            )
     if len(images) == 0:
         raise CgsimError("quantize: no calibration images; expected 1 or more")
     quantized = QuantizedResNet(model).eval()
