@@ -1,4 +1,4 @@
-"""`cgsim train`, `cgsim quantize` and `cgsim record`: the only commands that need torch."""
+"""`cgsim train`, `evaluate`, `quantize` and `record`: commands that need torch."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     train.add_argument("--limit", type=positive, metavar="N", help="N training images, evenly spread")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted training")
+    _add_evaluate(commands)
     _add_quantize(commands)
     record = add_command(
         commands,
@@ -80,6 +81,23 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     record.add_argument(
         "--no-verify", action="store_true", help="do not recompute the layers with the recorded gates"
     )
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = add_command(
+        commands,
+        "evaluate",
+        run_evaluate,
+        "accuracy and FLOP reduction of a trained model on the test set",
+        "Run a trained or quantised model on the test images: accuracy, FLOP reduction (MACs of the\n"
+        "ungated network over those executed) and the share of gates that are on in each layer.",
+        "cgsim evaluate runs/cgnet --data PATH",
+    )
+    parser.add_argument(
+        "run_dir", metavar="RUN", help="folder that cgsim train or quantize wrote, or a quantised network"
+    )
+    parser.add_argument("--data", required=True, metavar="PATH", help="the data set of the training")
+    parser.add_argument("--limit", type=positive, metavar="N", help="N test images, evenly spread")
 
 
 def _add_quantize(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -140,6 +158,30 @@ def _setting(text: str) -> tuple[str, Any]:
         except ValueError:
             return key, found
     return key, found
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Evaluate a run."""
+    need_torch()
+    with insistent_interrupt():
+        from cgsim.models import evaluate_command
+
+    result = evaluate_command(
+        arguments.run_dir,
+        data=arguments.data,
+        limit=arguments.limit,
+        progress=interactive() and not arguments.json,
+    )
+    if arguments.json:
+        print_json(result)
+        return
+    print(
+        f"{result['run']}: {result['samples']} samples, accuracy {100 * result['accuracy']:.2f} %, "
+        f"loss {result['loss']:.4f}, FLOP reduction {result['flop_reduction']:.2f}"
+    )
+    width = max(map(len, result["density"]), default=0)
+    for name, share in result["density"].items():
+        print(f"  {name:{width}}  {100 * share:5.1f} % of the gates on")
 
 
 def run_quantize(arguments: argparse.Namespace) -> None:
