@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError, nearest
 from cgsim.models import quantized_file
 from cgsim.models.graph import derive_network
+from cgsim.models.layers.gates import least_on
 from cgsim.models.quantized_layers import QuantizedCGConv2d, QuantizedConv2d
 from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.runs import load_quantized
@@ -29,10 +30,11 @@ class LayerCase:
     """One layer on one sample: everything that an array computes with, and what must come out.
 
     `inputs` int8 [Cin, H, W] as the layer reads them (zero padding is exactly 0), `weights` int8
-    [N, Cin / groups, kh, kw], `thresholds` int32 [N]: a gate is on iff its base sum > threshold, signed.
-    `base` int32 [N, M]: base sums; `outputs` int32 [N, M]: all sums where the gate is on, base sums where
-    it is off; M output pixels row by row. `gates` bool [N, M]. A layer without gates has no `thresholds`
-    and no `gates` (None), and `base` equals `outputs`.
+    [N, Cin / groups, kh, kw], `thresholds` int32 [N]: a gate is on iff its base sum > threshold, signed; with
+    two-sided gates iff it is also < `upper`, int32 [N]. All gates of a channel with fewer than `least_on`
+    of them on are off. `base` int32 [N, M]: base sums; `outputs` int32 [N, M]: all sums where the gate is
+    on, base sums where it is off; M output pixels row by row. `gates` bool [N, M]. A layer without gates has
+    no `thresholds` and no `gates` (None), and `base` equals `outputs`.
     """
 
     layer: Layer
@@ -42,6 +44,8 @@ class LayerCase:
     base: np.ndarray
     outputs: np.ndarray
     gates: np.ndarray | None
+    upper: np.ndarray | None = None
+    least_on: int = 0
 
 
 class CosimulationNetwork:
@@ -120,7 +124,10 @@ class CosimulationNetwork:
             raise CgsimError(
                 f"co-simulation: layer {layer!r}, sample {sample}: gates differ from the trace's"
             )
-        return LayerCase(about, inputs, weights, module.threshold.numpy().copy(), base, outputs, gates)
+        upper = module.threshold_high.numpy().copy() if module.two_sided else None
+        least = least_on(module.channel_share, about.pixels)
+        low = module.threshold.numpy().copy()
+        return LayerCase(about, inputs, weights, low, base, outputs, gates, upper, least)
 
 
 def load_cosimulation(network: str | Path, trace: str | Path) -> CosimulationNetwork:

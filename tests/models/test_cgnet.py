@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from statistics import NormalDist
 
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cgsim import CgsimError
-from cgsim.models import CGConv2d, build_network, calibrate_thresholds, derive_network, record
+from cgsim.models import CGConv2d, Normalize, build_network, calibrate_thresholds, derive_network, record
+from cgsim.models.cosimulation import CosimulationNetwork
 from cgsim.models.evaluation import GateTap
 from cgsim.models.layers.gates import least_on, straight_through_window, whole_channels
 from cgsim.models.layers.thresholds import gated_layers, threshold_loss
 from cgsim.models.methods import make_method
+from cgsim.models.quantize import quantize
 
 
 def trained(layer: CGConv2d, seed: int = 0) -> CGConv2d:
@@ -364,3 +367,30 @@ def test_frozen_norms_keep_their_statistics_but_learn(norm):
     first = gated_layers(model)[0]
     inputs = torch.rand(4, 16, 8, 8)
     assert torch.equal(first.train().gates(inputs), first.eval().gates(inputs))
+
+
+def test_a_quantised_case_holds_both_thresholds_and_the_count(dataset, tmp_path):
+    torch.manual_seed(6)
+    gating = {"sides": "two", "channel_share": 0.3, "partitions": 2}
+    model = build_network("resnet8", "cgnet", in_channels=1, classes=4, gating=gating)
+    for _ in range(2):
+        model(torch.randn(16, 1, 12, 12))
+    for layer in gated_layers(model):
+        layer.threshold.data.uniform_(-1, 0.3)
+    normalize = Normalize((0.3,), (0.3,))
+    integers = quantize(model.eval(), dataset.train, normalize)
+    trace = record(integers, dataset.test, tmp_path / "q.parquet", samples=2, normalize=integers.input)
+    net = CosimulationNetwork(integers, dataset.test.images[:2], trace)
+    off = 0
+    for sample, name in itertools.product(range(2), gated_names(trace)):
+        case = net.case(sample, name)
+        assert case.upper.dtype == np.int32
+        wanted = (case.base > case.thresholds[:, None]) & (case.base < case.upper[:, None])
+        few = wanted.sum(1) < case.least_on
+        assert np.array_equal(case.gates, wanted & ~few[:, None])
+        off += int(np.sum(few & wanted.any(1)))
+    assert off > 0
+
+
+def gated_names(trace):
+    return [layer.name for layer in trace.gated_layers]
