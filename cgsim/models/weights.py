@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ _PREFIX = "module."  # of a model inside DistributedDataParallel
 def load_weights_file(path: str | Path) -> dict[str, Tensor]:
     """Tensors by name, on the CPU, of a .safetensors file or of a state dict that torch.save wrote.
 
-    PyTorch files are read with `weights_only`: a file that wants code to run is refused. A state dict inside
-    a checkpoint ("state_dict", "model_state_dict", "model") is found, the prefix of parallel training is taken
-    off. A bias between a convolution and its batch norm goes into the norm's mean (`fold_biases`), as cgsim's
-    networks have none there. Raises CgsimError on a file that is missing, damaged, or holds no weights.
+    PyTorch files are read with `weights_only`: a file that wants code to run is refused. A state dict
+    inside a checkpoint ("state_dict", "model_state_dict", "model") is found, the prefix of parallel training
+    taken off. A bias between a convolution and its batch norm goes into the norm's mean (`fold_biases`), as
+    cgsim's networks have none there. Raises CgsimError on a missing or damaged file, or one without weights.
     """
     path = Path(path)
     where = f"weights {str(path)!r}"
@@ -80,11 +81,13 @@ def _safetensors(path: Path, where: str) -> dict[str, Tensor]:
 
 def _pytorch(path: Path, where: str) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols: it is read, or refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CgsimError(
             f"{where}: not a plain state dict (cgsim never runs code from a file); save model.state_dict() "
             f"with torch.save, or as .safetensors"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # damaged bytes make the unpickler fail in any way
         raise CgsimError(f"{where}: damaged, or no PyTorch file: {error}") from error

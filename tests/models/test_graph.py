@@ -7,6 +7,7 @@ from torch import nn
 
 from cgsim import CgsimError
 from cgsim.models import CGConv2d, build_network, derive_network, registry
+from cgsim.trace import Layer
 from cgsim.trace.macs import expected_macs
 
 
@@ -128,6 +129,83 @@ def test_a_shuffle_changes_the_order_of_inputs_and_not_the_layer():
     assert plain == shuffled
 
 
+class _Swap(nn.Module):
+    """Two layers of a trace in one module, and a second input."""
+
+    def forward(self, x, y):
+        return F.conv2d(x, torch.ones(y.shape[1], x.shape[1], 1, 1)) + y
+
+    def trace_layers(self, name, inputs, output, producers):
+        assert [tuple(value.shape) for value in (*inputs, output)] == [
+            (1, 4, 6, 6),
+            (1, 2, 6, 6),
+            (1, 2, 6, 6),
+        ]
+        inner = Layer(f"{name}.inner", "conv2d", (4, 6, 6), (2, 6, 6), producers=producers[:1])
+        return [inner, Layer(name, "add", (2, 6, 6), (2, 6, 6), producers=(inner.name, producers[1]))]
+
+
+def test_a_module_may_say_itself_which_layers_it_is():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.swap = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 2, 1), _Swap()
+            self.c = nn.Conv2d(2, 2, 1)
+
+        def forward(self, x):
+            a, b = self.a(x), self.b(x)
+            return self.c(self.swap(a, self.swap(a, b)))
+
+    network = derive_network(Net(), (3, 6, 6), "net")
+    assert [(layer.name, layer.producers) for layer in network.layers] == [
+        ("a", ("input",)),
+        ("b", ("input",)),
+        ("swap.inner", ("a",)),
+        ("swap", ("swap.inner", "b")),
+        ("swap_2.inner", ("a",)),
+        ("swap_2", ("swap_2.inner", "swap")),
+        ("c", ("swap_2",)),
+    ]
+
+
+def test_a_module_with_layers_of_its_own_needs_inputs_of_known_origin():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.swap = nn.Conv2d(3, 4, 1), _Swap()
+
+        def forward(self, x):
+            return self.swap(self.a(x), torch.zeros(1, 2, 6, 6))
+
+    with pytest.raises(CgsimError, match="module 'swap': cannot tell which layer made its input"):
+        derive_network(Net(), (3, 6, 6), "net")
+
+
+class _Adaptive(nn.Module):
+    def __init__(self, size, functional):
+        super().__init__()
+        self.a, self.pool, self.b = nn.Conv2d(1, 4, 1), nn.AdaptiveAvgPool2d(size), nn.Conv2d(4, 2, 1)
+        self.size, self.functional = size, functional
+
+    def forward(self, x):
+        x = self.a(x)
+        return self.b(F.adaptive_avg_pool2d(x, self.size) if self.functional else self.pool(x))
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_an_adaptive_pool_is_an_ordinary_one_where_it_divides_the_image(functional):
+    network = derive_network(_Adaptive((4, 2), functional), (1, 8, 6), "net")
+    layer = network.layers[1]
+    assert (layer.operator, layer.kernel, layer.stride) == ("pool", (2, 3), (2, 3))
+    assert layer.out_shape == (4, 4, 2)
+    same = derive_network(_Adaptive((8, 6), functional), (1, 8, 6), "net")
+    assert [layer.operator for layer in same.layers] == ["conv2d", "conv2d"]
+    one = derive_network(_Adaptive(1, functional), (1, 8, 6), "net")
+    assert one.layers[1].operator == "global_pool"
+    with pytest.raises(CgsimError, match=r"from \[8, 6\] to \[3, 3\] pixels; .*windows are of one size"):
+        derive_network(_Adaptive(3, functional), (1, 8, 6), "net")
+
+
 def test_a_model_without_layers_is_refused():
     with pytest.raises(CgsimError, match="no convolution or linear layer"):
         derive_network(nn.ReLU(), (1, 4, 4), "net")
@@ -140,7 +218,7 @@ def test_hooks_and_mode_are_gone_afterwards():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("name", ["resnet21", "vgg16", "resnet2"])
+@pytest.mark.parametrize("name", ["resnet21", "vgg15", "resnet2"])
 def test_unknown_networks_are_refused(name):
     with pytest.raises(CgsimError, match=r"not known|6n \+ 2"):
         build_network(name, "none", in_channels=1, classes=4)
@@ -149,6 +227,15 @@ def test_unknown_networks_are_refused(name):
 def test_unknown_method_is_refused():
     with pytest.raises(CgsimError, match="did you mean 'cgnet'"):
         build_network("resnet8", "cgnett", in_channels=1, classes=4)
+
+
+class _Clamp(nn.Module):
+    def __init__(self, **limits):
+        super().__init__()
+        self.limits = limits
+
+    def forward(self, x):
+        return x.clamp(**self.limits)
 
 
 class _Channels(nn.Conv2d):
@@ -160,6 +247,12 @@ class _Channels(nn.Conv2d):
     [
         ((nn.ReLU(),), "zero"),
         ((nn.MaxPool2d(2), nn.ReLU(), nn.Dropout()), "zero"),
+        ((nn.ReLU6(),), "zero"),
+        ((nn.Hardtanh(),), "zero"),
+        ((nn.Hardtanh(0.5, 1.0),), "constant"),
+        ((_Clamp(min=0),), "zero"),
+        ((_Clamp(max=-1),), "constant"),
+        ((_Clamp(min=torch.tensor(0.0)),), "constant"),
         ((nn.BatchNorm2d(4), nn.ReLU()), "constant"),
         ((nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(4)), "constant"),
         ((nn.Sigmoid(),), "constant"),

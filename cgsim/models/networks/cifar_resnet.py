@@ -44,10 +44,13 @@ class BasicBlock(nn.Module):
         y = self.bn2(self.conv2(self.act(self.bn1(self.conv1(x)))))
         return self.act(y) if self.order == "before_add" else y
 
+    def finish(self, y: Tensor) -> Tensor:
+        """What stands behind the sum."""
+        return y if self.order == "before_add" else self.act(y)
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
-        y = self.branch(x) + self.shortcut_bn(self.shortcut(x))
-        return y if self.order == "before_add" else self.act(y)
+        return self.finish(self.branch(x) + self.shortcut_bn(self.shortcut(x)))
 
 
 class CifarResNet(nn.Module):

@@ -34,10 +34,13 @@ class _Block(nn.Module):
         """What is added to the shortcut."""
         raise NotImplementedError
 
+    def finish(self, y: Tensor) -> Tensor:
+        """What stands behind the sum."""
+        return y if self.order == "before_add" else F.relu(y)
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
-        y = self.branch(x) + self.downsample(x)
-        return y if self.order == "before_add" else F.relu(y)
+        return self.finish(self.branch(x) + self.downsample(x))
 
 
 class BasicBlock(_Block):

@@ -17,8 +17,8 @@ VGG16: tuple[int, ...] = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 51
 class VGG(nn.Module):
     """13 convolutions and their pools (`features`), and the classifier.
 
-    `large`: five pools, an average pool to 7 x 7 and three linear layers with `dropout` between them
-    (ImageNet). Otherwise four pools, a global average pool and one linear layer (CIFAR: 313.2 M MACs at 32 x 32).
+    `large` (ImageNet): five pools, an average pool to 7 x 7 and three linear layers with `dropout` between
+    them. Otherwise (CIFAR): four pools, a global average pool and one linear layer, 313.2 M MACs at 32 x 32.
     `batch_norm`: a norm behind every convolution, which then has no bias, as the norm takes it away again
     (`cgsim.models.weights` folds the biases of published weights into the norms); otherwise biases and no
     norms, as first published, which only the ungated network can be. Tensors are named as in torchvision.
