@@ -60,6 +60,14 @@ def shrink(model: nn.Module, widths: Widths) -> None:
             _replace(model, name, nn.BatchNorm2d(channels, module.eps, module.momentum))
 
 
+def stored_widths(merged: Any) -> Widths:
+    """The widths in the section `merged` of a run's configuration; raises CgsimError if there are none."""
+    widths = merged.get("widths") if isinstance(merged, dict) else None
+    if not isinstance(widths, dict):
+        raise CgsimError(f"merged: expected widths by layer, got {widths!r}")
+    return widths
+
+
 def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
     parent, _dot, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, new.train(model.training))

@@ -13,7 +13,7 @@ from cgsim.models import checkpoint, quantized_file
 from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Normalize, Preprocess
 from cgsim.models.graph import derive_network
-from cgsim.models.merging import shrink
+from cgsim.models.merging import shrink, stored_widths
 from cgsim.models.methods import Method, make_method
 from cgsim.models.networks.build import build_network
 from cgsim.models.networks.cifar_resnet import CifarResNet
@@ -36,7 +36,7 @@ def build_model(config: dict[str, Any], method: Method | None = None) -> nn.Modu
         architecture=recipe_of(config).architecture,
     )
     if method is None and "merged" in config:
-        shrink(model, config["merged"]["widths"])
+        shrink(model, stored_widths(config["merged"]))
     return model
 
 
