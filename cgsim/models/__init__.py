@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cgsim.models.runs import load_model as load_model
     from cgsim.models.training import TrainResult as TrainResult
     from cgsim.models.training import train as train
+    from cgsim.models.weights import load_weights_file as load_weights_file
 
 _MODULES = {
     "commands": ("evaluate_command", "quantize_command", "record_command", "train_command"),
@@ -54,6 +55,7 @@ _MODULES = {
     "registry": ("register",),
     "runs": ("load_model",),
     "training": ("TrainResult", "train"),
+    "weights": ("load_weights_file",),
 }
 __all__ = [*sorted(name for names in _MODULES.values() for name in names)]  # noqa: PLE0604
 __getattr__, __dir__ = lazy(__name__, _MODULES)

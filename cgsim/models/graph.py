@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,10 +12,9 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from cgsim.errors import CgsimError
 from cgsim.models import registry
-from cgsim.models.quantized_layers import IntegerPool, QuantizedConv2d, QuantizedLinear
+from cgsim.models.leaves import Make, all_are, chw, divided_pool, leaf_maker, plain_pool
 from cgsim.trace.network import INPUT, Layer, Network
 
-_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 # fmt: off
 _KEEPS_LAYOUT = frozenset((
     "relu", "relu_", "relu6", "hardtanh", "hardtanh_", "leaky_relu", "elu", "gelu", "silu", "mish",
@@ -43,10 +42,6 @@ _RESHAPES = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "vi
 _ADAPTIVE_POOLS = frozenset(("adaptive_avg_pool2d", "adaptive_max_pool2d"))
 _GLOBAL_POOLS = _ADAPTIVE_POOLS | {"mean", "amax"}
 _PLAIN_POOLS = frozenset(("max_pool2d", "avg_pool2d", "boolean_dispatch"))
-
-Shape = tuple[int, int, int]
-_Make = Callable[[Any, str, tuple[Tensor, ...], Tensor, list[str]], Sequence[Layer]]
-"""From a leaf, its name, its positional tensors, its output and the inputs' producers to its layers."""
 
 
 def derive_network(model: nn.Module, sample_shape: tuple[int, int, int], name: str) -> Network:
@@ -97,7 +92,7 @@ class _Tracer(TorchFunctionMode):
         for name, module in model.named_modules():
             if outer is not None and name.startswith(outer):
                 continue
-            make = self._leaf_maker(module)
+            make = leaf_maker(module)
             if make is not None:
                 outer = f"{name}." if name else ""
             self._handles.append(module.register_forward_pre_hook(self._enter(name, make is not None)))
@@ -125,7 +120,7 @@ class _Tracer(TorchFunctionMode):
 
         return hook
 
-    def _leave(self, name: str, make: _Make | None) -> Callable[..., None]:
+    def _leave(self, name: str, make: Make | None) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             self._stack.pop()
             self._zeros_kept -= bool(getattr(module, "keeps_zeros", False))
@@ -194,25 +189,25 @@ class _Tracer(TorchFunctionMode):
             scaled = kwargs.get("alpha", 1) != 1
             if name not in _ADDS or scaled or any(other != shape for _tensor, _tag, other in tagged):
                 raise self._refusal(name)
-            chw = _chw(out)
+            shared = chw(out)
             producers = tuple(tag for _tensor, tag, _shape in tagged)
-            self._append(Layer(self._place("add"), "add", chw, chw, producers=producers), output)
-        elif name in _GLOBAL_POOLS and len(shape) == 4 and out[:2] == shape[:2] and _all(out[2:], 1):
+            self._append(Layer(self._place("add"), "add", shared, shared, producers=producers), output)
+        elif name in _GLOBAL_POOLS and len(shape) == 4 and out[:2] == shape[:2] and all_are(out[2:], 1):
             layer = Layer(
-                self._place("pool"), "global_pool", _chw(shape), (shape[1], 1, 1), producers=(producer,)
+                self._place("pool"), "global_pool", chw(shape), (shape[1], 1, 1), producers=(producer,)
             )
             self._append(layer, output)
         elif name in _ADAPTIVE_POOLS and len(shape) == 4:
             if out == shape:
                 self.tag(output, producer)
             else:
-                self._append(_divided_pool(self._place("pool"), shape, out, producer), output)
+                self._append(divided_pool(self._place("pool"), shape, out, producer), output)
         elif name in _PLAIN_POOLS and len(shape) == 4:
             given = (
                 dict(zip(("input", "kernel_size", "stride", "padding", "dilation"), args, strict=False))
                 | kwargs
             )
-            layer = _pool(self._place("pool"), shape, out, given, producer)
+            layer = plain_pool(self._place("pool"), shape, out, given, producer)
             self._append(layer, output)
         elif (name in _KEEPS_LAYOUT and out == shape) or (name in _RESHAPES and _same_order(shape, out)):
             self.tag(output, producer)
@@ -243,19 +238,6 @@ class _Tracer(TorchFunctionMode):
             f"nn.Linear, pools, registered gating modules, elementwise functions, additions and flattening"
         )
 
-    def _leaf_maker(self, module: nn.Module) -> _Make | None:
-        if hasattr(module, "trace_layers"):
-            return _own_account
-        if registry.registration(module) is not None:
-            return _gated
-        if isinstance(module, nn.Conv2d | nn.Linear | QuantizedConv2d):
-            return _plain
-        if isinstance(module, _POOLS):
-            return _pool_module
-        if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | IntegerPool):
-            return _adaptive_pool_module
-        return None
-
 
 def _flatten(value: Any) -> list[Any]:
     if isinstance(value, dict):
@@ -265,135 +247,11 @@ def _flatten(value: Any) -> list[Any]:
     return [value]
 
 
-def _all(values: tuple[int, ...], wanted: int) -> bool:
-    return all(value == wanted for value in values)
-
-
 def _same_order(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
     """True if a reshape only adds or drops dimensions, so that channels stay where they are."""
     return [size for size in before if size != 1] == [size for size in after if size != 1] or (
         len(after) == 2 and after[0] == before[0]
     )
-
-
-def _chw(shape: tuple[int, ...]) -> Shape:
-    if len(shape) == 4:
-        return shape[1], shape[2], shape[3]
-    if len(shape) == 2:
-        return shape[1], 1, 1
-    raise CgsimError(
-        f"tensor of shape {list(shape)}: expected [batch, channels, height, width] or [batch, channels]"
-    )
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (int(value[0]), int(value[-1])) if isinstance(value, tuple | list) else (int(value), int(value))
-
-
-def _operator(conv: Any, name: str, x: Tensor, y: Tensor, source: str, **gating: Any) -> Layer:
-    in_shape, out_shape = _chw(tuple(x.shape)), _chw(tuple(y.shape))
-    if isinstance(conv, nn.Linear | QuantizedLinear):
-        return Layer(name, "linear", in_shape, out_shape, producers=(source,), **gating)
-    padding: Any = conv.padding
-    if padding == "valid":
-        padding = 0
-    elif padding == "same":
-        total = [
-            dilation * (size - 1) for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True)
-        ]
-        if any(value % 2 for value in total):
-            raise CgsimError(
-                f"module {name!r}: its padding differs between sides, which a trace cannot express"
-            )
-        padding = [value // 2 for value in total]
-    return Layer(
-        name,
-        "conv2d",
-        in_shape,
-        out_shape,
-        kernel=_pair(conv.kernel_size),
-        stride=_pair(conv.stride),
-        padding=_pair(padding),
-        dilation=_pair(conv.dilation),
-        groups=int(conv.groups),
-        producers=(source,),
-        **gating,
-    )
-
-
-def _own_account(
-    module: Any, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
-) -> list[Layer]:
-    return list(module.trace_layers(name, inputs, y, tuple(sources)))
-
-
-def _plain(
-    module: nn.Module, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
-) -> list[Layer]:
-    return [_operator(module, name, inputs[0], y, sources[0])]
-
-
-def _gated(
-    module: nn.Module, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
-) -> list[Layer]:
-    entry = registry.registration(module)
-    assert entry is not None
-    base_channels, base_groups = entry.base(module)
-    layer = _operator(
-        entry.conv(module),
-        name,
-        inputs[0],
-        y,
-        sources[0],
-        gate=entry.granularity,
-        base_channels=base_channels,
-        base_groups=base_groups,
-        gate_network_macs=entry.gate_network_macs(module),
-    )
-    return [layer]
-
-
-def _pool(
-    name: str, shape: tuple[int, ...], out: tuple[int, ...], given: dict[str, Any], source: str
-) -> Layer:
-    kernel = _pair(given["kernel_size"])
-    return Layer(
-        name,
-        "pool",
-        _chw(shape),
-        _chw(out),
-        kernel=kernel,
-        stride=_pair(given.get("stride") or kernel),
-        padding=_pair(given.get("padding", 0)),
-        dilation=_pair(given.get("dilation", 1)),
-        producers=(source,),
-    )
-
-
-def _pool_module(
-    module: Any, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
-) -> list[Layer]:
-    return [_pool(name, tuple(inputs[0].shape), tuple(y.shape), vars(module), sources[0])]
-
-
-def _divided_pool(name: str, shape: tuple[int, ...], out: tuple[int, ...], source: str) -> Layer:
-    """An adaptive pool, where it cuts the image into equal windows."""
-    if any(before % after for before, after in zip(shape[2:], out[2:], strict=True)):
-        raise CgsimError(
-            f"layer {name!r}: an adaptive pool from {list(shape[2:])} to {list(out[2:])} pixels; a trace can "
-            f"express it only where the windows are of one size"
-        )
-    kernel = (shape[2] // out[2], shape[3] // out[3])
-    return _pool(name, shape, out, {"kernel_size": kernel}, source)
-
-
-def _adaptive_pool_module(
-    _module: Any, name: str, inputs: tuple[Tensor, ...], y: Tensor, sources: list[str]
-) -> list[Layer]:
-    shape, out = tuple(inputs[0].shape), tuple(y.shape)
-    if _all(out[2:], 1):
-        return [Layer(name, "global_pool", _chw(shape), (shape[1], 1, 1), producers=(sources[0],))]
-    return [] if out == shape else [_divided_pool(name, shape, out, sources[0])]
 
 
 def _excludes_zero(function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -116,8 +116,7 @@ def test_damaged_files_say_so(tmp_path, name):
     else:
         save_file(state, path)
     content = path.read_bytes()
-    changed = (bytes([value ^ 0x55]) + content[at + 1 :] for at, value in enumerate(content[:64]))
-    changed = (content[:at] + rest for at, rest in enumerate(changed))
+    changed = (content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1 :] for at in range(64))
     for bad in (b"", content[:5], content[: len(content) // 2], content[:-40], *changed):
         path.write_bytes(bad)
         try:
