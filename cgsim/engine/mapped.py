@@ -132,7 +132,16 @@ class Mapped:
 
     def _spell_out(self, tiling: Tiling, batch: int) -> Plan:
         own = self.operation
-        return plan(own.layer, self.layout, tiling, self.hardware, batch, own.output_cuts, own.residuals)
+        return plan(
+            own.layer,
+            self.layout,
+            tiling,
+            self.hardware,
+            batch,
+            own.output_cuts,
+            own.residuals,
+            own.result_channels,
+        )
 
     def _whole(self, batch: int) -> Plan:
         return self._plan(whole_layer(self.operation.layer, self.layout, batch), batch)

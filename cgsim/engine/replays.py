@@ -79,9 +79,9 @@ class Replay:
         """Counts of `samples` samples without gates: int64 [RESULTS]."""
         return mapped(self.operation.ungated(), self.hardware, 1, residency=residency).dense(samples)
 
-    def dense(self, count: int, batch: int) -> np.ndarray:
-        """Dense execution of `count` samples: int64 [count, RESULTS]."""
-        return self._plain(count, batch, self.kept.dense)
+    def dense(self, samples: np.ndarray, batch: int) -> np.ndarray:
+        """Dense execution of the samples with these indices: int64 [S, RESULTS]."""
+        return self._plain(len(samples), batch, self.kept.dense)
 
     def _plain(self, count: int, batch: int, residency: Residency) -> np.ndarray:
         """Execution of `count` samples without gates: int64 [count, RESULTS]."""
@@ -210,11 +210,21 @@ class VectorLayer(Replay):
 
 
 class GateNetwork(VectorLayer):
-    """A gate network as a layer of its own, which computes nothing else. Dense execution has none."""
+    """A gate network as a layer of its own, which computes nothing else. Dense execution has none.
+
+    One that picks the channels of a gather runs without gate logic too: what follows needs them.
+    """
 
     def dense_batch(self, samples: int, residency: Residency) -> np.ndarray:
         """Nothing is computed."""
         return self._counts(0, samples, residency)
+
+    @property
+    def _decides(self) -> bool:
+        layers = self.trace.network.layers
+        behind = layers[layers.index(self.layer) + 1 :]
+        gated = next((layer for layer in behind if layer.gate not in ("none", "static")), None)
+        return super()._decides or (gated is not None and gated.operator == "gather")
 
     def stored(self, samples: np.ndarray) -> np.ndarray:
         """Gates stay on chip."""

@@ -13,6 +13,7 @@ from cgsim.engine.checks import check_conservation
 from cgsim.engine.columns import COLUMNS, DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
 from cgsim.engine.dram import dram_energy
 from cgsim.engine.gates import Gates
+from cgsim.engine.gathers import Gather
 from cgsim.engine.metrics import BURSTS, BYTES, CYCLES
 from cgsim.engine.replay import ARRAY_CYCLES, DRAM, RESULTS
 from cgsim.engine.replays import (
@@ -74,7 +75,7 @@ def run(
         own = chosen[start : start + piece]
         for index, replay in enumerate(replays):
             places = slice(start, start + len(own))
-            raw["dense"][places, index] = replay.dense(len(own), batch)
+            raw["dense"][places, index] = replay.dense(own, batch)
             gated = replay.gated(own, batch)
             raw["gated"][places, index] = gated.counts
             macs[places, index], density[places, index] = gated.macs, gated.density
@@ -124,6 +125,8 @@ def _way(trace: Gates, hardware: Hardware, operation: Operation) -> type[Replay]
     layer, network = operation.layer, trace.network
     if layer.operator == "gate_network":
         return GateNetwork
+    if layer.operator == "gather":
+        return Gather
     if not layer.on_array:
         return VectorLayer
     sources = network.input_sources(layer)

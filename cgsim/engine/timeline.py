@@ -64,7 +64,7 @@ def record(trace: Gates, hardware: Hardware, sample: int = 0, layers: str | None
                 continue
             with listening() as heard:
                 if mode == "dense":
-                    replay.dense(len(samples), len(samples))
+                    replay.dense(samples, len(samples))
                 else:
                     replay.gated(samples, len(samples))
             heard.sort(key=lambda one: one.what != GATE_NETWORK)  # before the layer can start

@@ -21,7 +21,6 @@ from cgsim.engine.metrics import (
     TENSOR_COUNT,
     VECTOR,
 )
-from cgsim.mapping.layout import REGION_BITS
 
 LOADED, OPERATIONS, STORED = range(3)
 _TAGS = 8
@@ -30,18 +29,23 @@ _TAGS = 8
 
 @njit(cache=True)
 def run_vector(
-    tiles: np.ndarray, machine: Machine, memory: Memory, journal: Journal
+    tiles: np.ndarray,
+    reads: np.ndarray,
+    of: np.ndarray,
+    results: int,
+    machine: Machine,
+    memory: Memory,
+    journal: Journal,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Execute `tiles`, int64 [tiles, 3] of bytes loaded, lane operations, bytes stored.
 
     Returns what `run_pipeline` does. A part of the buffer is loaded again only when the results of its last
-    tile are stored. Operands lie in DRAM in the order in which they are loaded, results behind them likewise.
+    tile are stored. Tile i loads the pieces `reads` int64 [n, 2] from `of[i]` to `of[i + 1]`, int64
+    [tiles + 1]; results lie from bit `results` on in the order in which they are stored.
     """
     out = np.zeros(METRICS, np.int64)
     memory = renewed(memory)
-    ends = np.zeros((3, len(tiles)), np.int64)  # of the data of a tile, in bits
-    ends[LOADED] = np.cumsum(tiles[:, LOADED]) * 8
-    ends[STORED] = np.cumsum(tiles[:, STORED]) * 8 + -(-ends[LOADED, -1] // REGION_BITS) * REGION_BITS
+    ends = np.cumsum(tiles[:, STORED]) * 8 + results  # of the results of a tile, in bits
     there = np.zeros((3, len(tiles)), np.int64)
     piece = np.zeros((1, 2), np.int64)
     now = 0
@@ -55,7 +59,13 @@ def run_vector(
             ready = there[STORED, tile - machine.depth] if field == LOADED and tile >= machine.depth else 0
             if field == STORED:
                 now = ready = _execute(tiles, tile, now, there, machine, memory, journal, out)
-            there[field, tile] = _transfer(tiles, tile, field, ready, ends, memory, journal, out, piece)
+            if field == STORED:
+                piece[0, 1] = tiles[tile, STORED] * 8
+                piece[0, 0] = ends[tile] - piece[0, 1]
+                moved = piece
+            else:
+                moved = reads[of[tile] : of[tile + 1]]
+            there[field, tile] = _transfer(tiles, tile, field, ready, moved, memory, journal, out)
     out[CYCLES] = wait(now, there[STORED, -1], STORE, out, journal, len(tiles) - 1, np.int64(0))
     counted = settle(memory, out[CYCLES])
     keep_commands(journal, memory.controller.log)
@@ -92,11 +102,10 @@ def _transfer(
     tile: int,
     field: int,
     ready: int,
-    ends: np.ndarray,
+    pieces: np.ndarray,
     memory: Memory,
     journal: Journal,
     out: np.ndarray,
-    piece: np.ndarray,
 ) -> int:
     """Load or store a tile; when the data are there (see `transfer`)."""
     size = tiles[tile, field]
@@ -104,8 +113,7 @@ def _transfer(
         return ready
     write = field == STORED
     metric, tag = ACTIVATIONS_WRITE if write else ACTIVATIONS_READ, STORE_TAG if write else tile % _TAGS
-    piece[0, 0], piece[0, 1] = ends[field, tile] - size * 8, size * 8
-    there, bursts = transfer(memory, piece, size, ready, write, tag)
+    there, bursts = transfer(memory, pieces, size, ready, write, tag)
     out[metric] += size
     out[metric + TENSOR_COUNT] += bursts
     if write:

@@ -52,21 +52,26 @@ def layout_of(
     batch: int,
     output_cuts: tuple[int, ...] = (),
     residuals: int = 0,
+    result_channels: int = 0,
 ) -> Layout:
     """The layout of `layer` whose channel tiles hold the column `folds`, for `batch` samples.
 
     `residuals` operands of a fused addition have a tensor each. `output_cuts`: channels at which its reader's
-    base channels begin or end.
+    base channels begin or end. `result_channels`: those of the tensor of whose channels the outputs, and the
+    operands, are the first (0: there are no others).
     """
     split = [_tile_ranges(layer, slots, folds, tile, loop_order) for tile in range(len(folds))]
     base_ranges, base_of = _joined([base for base, _ in split])
     late_ranges, late_of = _joined([late for _, late in split])
-    in_blocks, in_sample = _blocks(layer.in_shape, input_cuts(layer), layer.activation_bits, hardware)
-    out_blocks, out_sample = _blocks(layer.out_shape, output_cuts, layer.activation_bits, hardware)
-    late_weights = _regions(layer.out_channels * layer.base_reduction * layer.weight_bits)
-    inputs = late_weights + _regions(layer.out_channels * layer.conditional_reduction * layer.weight_bits)
-    operands = inputs + _regions(in_sample * batch)
-    outputs = operands + _regions(residuals * out_sample * batch)
+    in_blocks, in_sample = blocks_of(layer.in_shape, input_cuts(layer), layer.activation_bits, hardware)
+    result = (result_channels or layer.out_channels, *layer.out_shape[1:])
+    out_blocks, out_sample = blocks_of(result, output_cuts, layer.activation_bits, hardware)
+    late_weights = whole_regions(layer.out_channels * layer.base_reduction * layer.weight_bits)
+    inputs = late_weights + whole_regions(
+        layer.out_channels * layer.conditional_reduction * layer.weight_bits
+    )
+    operands = inputs + whole_regions(in_sample * batch)
+    outputs = operands + whole_regions(residuals * out_sample * batch)
     return Layout(
         in_blocks,
         out_blocks,
@@ -145,9 +150,10 @@ def _joined(lists: Sequence[Sequence[Range]]) -> tuple[np.ndarray, np.ndarray]:
     return flat, np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64)
 
 
-def _blocks(
+def blocks_of(
     shape: tuple[int, int, int], cuts: tuple[int, ...], bits: int, hardware: Hardware
 ) -> tuple[np.ndarray, int]:
+    """Blocks of channels of a tensor (`Layout.in_blocks`), and the size of a sample."""
     channels, height, width = shape
     most = 1
     if hardware.mapping.activation_layout == "pixel_major":
@@ -160,5 +166,6 @@ def _blocks(
     return np.array(blocks, np.int64).reshape(-1, 3), channels * size
 
 
-def _regions(bits: int) -> int:
+def whole_regions(bits: int) -> int:
+    """`bits` rounded up to whole regions."""
     return -(-bits // REGION_BITS) * REGION_BITS

@@ -50,8 +50,9 @@ def plan(
     batch: int = 1,
     output_cuts: tuple[int, ...] = (),
     residuals: int = 0,
+    result_channels: int = 0,
 ) -> Plan:
-    """The tiles of `layer` under `tiling` for `batch` samples; `output_cuts`, `residuals`: `layout_of`."""
+    """The tiles of `layer` under `tiling` for `batch` samples; what follows `batch`: see `layout_of`."""
     pixel_order = hardware.mapping.pixel_order if hardware.array.dataflow == "is" else None
     _, height, width = layer.out_shape
     pixels, samples, patch = [], [], []
@@ -87,7 +88,9 @@ def plan(
         LOOP_ORDERS[tiling.loop_order],
         tiling.chunk_folds,
         int(tiling.interleaved),
-        layout_of(layer, layout, folds, tiling.loop_order, hardware, batch, output_cuts, residuals),
+        layout_of(
+            layer, layout, folds, tiling.loop_order, hardware, batch, output_cuts, residuals, result_channels
+        ),
     )
 
 

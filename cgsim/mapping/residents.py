@@ -26,15 +26,18 @@ class Readers:
     """Who reads the result of an operation: positions of operations, and how.
 
     `inputs` read it as their input; `operands` (position, times) as residual or as operand of an addition.
+    `changes` add to some of its channels in place: who reads what they leave reads this result.
     """
 
     inputs: tuple[int, ...]
     operands: tuple[tuple[int, int], ...]
+    changes: tuple[int, ...] = ()
 
     @property
     def last(self) -> int:
         """The last of them; -1 if there is none."""
-        return max((*self.inputs, *(position for position, _ in self.operands)), default=-1)
+        operands = (position for position, _ in self.operands)
+        return max((*self.inputs, *operands, *self.changes), default=-1)
 
 
 def residencies(
@@ -65,6 +68,8 @@ def residencies(
         for position, times in readers.operands:
             kept = tried[position].operands_kept + times
             tried[position] = replace(tried[position], operands_kept=kept)
+        for position in readers.changes:
+            tried[position] = replace(tried[position], output_kept=True)
         concerned = range(index, readers.last + 1)
         before = [_traffic(*own[position], plain, chosen[position]) for position in concerned]
         after = [_traffic(*own[position], plain, tried[position]) for position in concerned]
@@ -74,14 +79,23 @@ def residencies(
 
 
 def readers_of(network: Network, todo: Sequence[Operation]) -> list[Readers]:
-    """Per operation, who reads its result."""
+    """Per operation, who reads its result; what a partial addition changes remains the result of another."""
     maker = {name: index for index, own in enumerate(todo) for name in (own.layer.name, *own.fused)}
     inputs: list[list[int]] = [[] for _ in todo]
     operands: list[dict[int, int]] = [{} for _ in todo]
+    changes: list[list[int]] = [[] for _ in todo]
+    for layer in network.layers:
+        if network.is_partial(layer):
+            whole = layer.producers[0]
+            if whole in maker:
+                changes[maker[whole]].append(maker[layer.name])
+                maker[layer.name] = maker[whole]
+            else:  # the network's input
+                del maker[layer.name]
     for index, own in enumerate(todo):
         added = [network.by_name[name] for name in own.fused]
         if own.layer.operator == "add":
-            added.append(own.layer)
+            added.append(network.by_name[own.layer.name])
         elif own.layer.operator != "gate_network":
             for name in own.layer.producers:
                 if name in maker:
@@ -89,7 +103,10 @@ def readers_of(network: Network, todo: Sequence[Operation]) -> list[Readers]:
         for name in [producer for layer in added for producer in layer.producers]:
             if name in maker and maker[name] != index:
                 operands[maker[name]][index] = operands[maker[name]].get(index, 0) + 1
-    return [Readers(tuple(a), tuple(b.items())) for a, b in zip(inputs, operands, strict=True)]
+    return [
+        Readers(tuple(a), tuple(b.items()), tuple(c))
+        for a, b, c in zip(inputs, operands, changes, strict=True)
+    ]
 
 
 def _executed(operation: Operation, hardware: Hardware, gated: bool) -> tuple[Operation, int]:

@@ -25,6 +25,7 @@ class Network:
         if not self.layers:
             raise CgsimError(f"network {self.name!r} has no layers")
         shapes: dict[str, tuple[int, int, int]] = {}
+        changed: dict[str, str] = {}  # by a partial addition
         for layer in self.layers:
             layer.check()
             if layer.name in shapes or layer.name == INPUT:
@@ -43,6 +44,11 @@ class Network:
                         f"layer {layer.name!r}: producer {producer!r} is not an earlier layer"
                         + nearest(producer, shapes)
                     )
+                if producer in changed:
+                    raise CgsimError(
+                        f"layer {layer.name!r}: reads {producer!r}, which the partial addition "
+                        f"{changed[producer]!r} has changed in place"
+                    )
                 made = shapes[producer]
                 flat = layer.operator == "linear" and layer.in_shape[0] == made[0] * made[1] * made[2]
                 partial = adds and producer == layer.producers[-1] and len(layer.producers) == 2
@@ -53,6 +59,8 @@ class Network:
                         f"{list(made)} of its producer {producer!r}"
                     )
             shapes[layer.name] = layer.out_shape
+            if adds and shapes[layer.producers[-1]] != layer.in_shape:
+                changed[layer.producers[0]] = layer.name
         self._check_gate_networks()
 
     def _check_gate_networks(self) -> None:

@@ -103,6 +103,9 @@ def cases(draw: st.DrawFn, dram: bool = False) -> Case:
         gates = draw(gates_of(batch, channels, layer.pixels))
     cuts = sorted(draw(st.sets(st.integers(1, layer.out_channels), max_size=2)))
     operation = Operation(layer, residuals=draw(st.sampled_from([0, 1, 1, 2])), output_cuts=tuple(cuts))
+    if operation.residuals and draw(st.booleans()):  # a partial addition
+        more = draw(st.sampled_from([1, 3, 64]))
+        operation = replace(operation, result_channels=layer.out_channels + more)
     residency = NOTHING_KEPT
     if draw(st.integers(0, 3)) == 0:
         kept = draw(st.integers(0, operation.residuals))

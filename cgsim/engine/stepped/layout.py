@@ -71,17 +71,39 @@ class Layout:
         blocks = _blocks(layer.in_shape[0], base_edges(layer), bits, hardware)
         self.inputs = Tensor(layer.in_shape, bits, blocks, at)
         at = whole_regions(at + batch * self.inputs.size)
-        blocks = _blocks(layer.out_channels, operation.output_cuts, bits, hardware)
+        result = (operation.result_channels or layer.out_channels, *layer.out_shape[1:])
+        blocks = _blocks(result[0], operation.output_cuts, bits, hardware)
         self.operands = []
         for _ in range(operation.residuals):
-            self.operands.append(Tensor(layer.out_shape, bits, blocks, at))
+            self.operands.append(Tensor(result, bits, blocks, at))
             at += batch * self.operands[-1].size
-        self.outputs = Tensor(layer.out_shape, bits, blocks, whole_regions(at))
+        self.outputs = Tensor(result, bits, blocks, whole_regions(at))
 
     def weight_pieces(self, conditional: bool, tile: int, chunk: int, channels: set[int]) -> list[Piece]:
         """The weights of `channels` that a step fetches."""
         pieces = self.weights.get((conditional, tile, chunk), [])
         return joined(piece for channel, piece in pieces if channel in channels)
+
+
+def gathered(
+    operation: Operation, hardware: Hardware, picks: Sequence[Sequence[bool]], rows: int
+) -> list[list[Piece]]:
+    """What each tile of `rows` rows of a gather loads, sample by sample; `picks` [samples][channels]."""
+    layer = operation.layer
+    channels, height, width = layer.in_shape
+    blocks = _blocks(channels, operation.input_cuts, layer.activation_bits, hardware)
+    tensor = Tensor(layer.in_shape, layer.activation_bits, blocks, 0)
+    return [
+        tensor.pieces(
+            (sample, channel, y, x)
+            for channel in range(channels)
+            if picks[sample][channel]
+            for y in range(row, min(row + rows, height))
+            for x in range(width)
+        )
+        for sample in range(len(picks))
+        for row in range(0, height, rows)
+    ]
 
 
 def _fetched(chunk: list[Slice]) -> Iterable[tuple[int, int]]:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from math import ceil
 
-from cgsim.engine.stepped.layout import whole_regions
+from cgsim.engine.stepped.layout import Piece, whole_regions
 from cgsim.engine.stepped.memory import NEVER, Memory, Transfer, memory
 from cgsim.hardware import Hardware
 
 
 def run_vector_layer(
-    tiles: list[tuple[int, int, int]], hardware: Hardware, dram: Memory | None = None
+    tiles: list[tuple[int, int, int]],
+    hardware: Hardware,
+    dram: Memory | None = None,
+    reads: list[list[Piece]] | None = None,
+    operands: int = 0,
 ) -> Counter[str]:
     """Execute tiles of (bytes loaded, lane operations, bytes stored); counts under the pipeline's names.
 
-    Operands lie in the order in which they are loaded, results as they are stored. `dram` is idle.
+    Operands lie in the order in which they are loaded; or tile i loads the pieces `reads[i]` of a tensor of
+    `operands` bits. Results lie behind them as they are stored. `dram` is idle.
     """
     dram = dram or memory(hardware)
     parts = 2 if hardware.buffers.double_buffered else 1
@@ -30,7 +35,8 @@ def run_vector_layer(
     there = [NEVER if load else 0 for load, _, _ in tiles]
     done, stored = ([NEVER] * len(tiles) for _ in range(2))
     counts: Counter[str] = Counter()
-    place = {"load": 0, "store": whole_regions(8 * sum(size for size, _, _ in tiles))}
+    loaded = 8 * sum(size for size, _, _ in tiles) if reads is None else operands
+    place = {"load": 0, "store": whole_regions(loaded)}
     under_way: list[tuple[str, int, Transfer]] = []
     now, current, busy_until = 0, 0, 0
     while True:
@@ -49,9 +55,11 @@ def run_vector_layer(
             free = tile < parts or stored[tile - parts] <= now
             if kind and (free if kind == "load" else done[tile] <= now):
                 size = sizes[requests.pop(0)]
-                piece = (place[kind], place[kind] + 8 * size)
-                place[kind] = piece[1]
-                transfer = dram.submit(kind == "store", size, [piece], now)
+                pieces = [(place[kind], place[kind] + 8 * size)]
+                place[kind] += 8 * size
+                if kind == "load" and reads is not None:
+                    pieces = reads[tile]
+                transfer = dram.submit(kind == "store", size, pieces, now)
                 under_way.append((kind, tile, transfer))
                 name = "activations_read" if kind == "load" else "activations_write"
                 counts[name] += size
