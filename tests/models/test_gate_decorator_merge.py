@@ -182,6 +182,18 @@ def test_both_traces_tell_the_same_work(runs, dataset, tmp_path, monkeypatch):
     assert "merge" not in pruned.metadata.command
 
 
+def test_a_merged_run_can_be_quantised(runs, dataset, tmp_path, monkeypatch):
+    folder, told = runs
+    monkeypatch.setattr(commands, "load_dataset", lambda _path: dataset)
+    output = str(tmp_path / "integers")
+    commands.quantize_command(
+        str(folder / "merged"), data="quadrants", output=output, calibration=32, progress=False
+    )
+    model, config, _state = load_model(output)
+    assert derive_network(model, (1, 12, 12), "resnet8").dense_macs == told["macs"]
+    assert reference_macs(config) == told["macs_ungated"]
+
+
 def test_merging_through_the_command_line(runs, tmp_path, capsys):
     folder, told = runs
     assert main(["merge", str(folder / "pruned"), "-o", str(tmp_path / "again")]) == 0
