@@ -118,9 +118,9 @@ def load_recipe(
 ) -> Recipe:
     """A recipe by name, from a YAML file or a Recipe, with its method and all of that method's settings.
 
-    `short` and `paper` mean those of `method` (CGNet's if none is named). `overrides` whose value is not None
-    replace keys; one of a section is written "gating.target". Raises CgsimError on an unknown key or
-    value, and if the recipe is for another method than `method`.
+    `short` and `paper` mean those of `method` (CGNet's if none is named). `overrides` replace keys: None
+    leaves a key as it is, but takes one of a section ("gating.target") out, so that it has its default.
+    Raises CgsimError on an unknown key or value, and if the recipe is for another method than `method`.
     """
     from cgsim.models.methods import make_method
 
@@ -132,7 +132,7 @@ def load_recipe(
         raise CgsimError(f"{where} is for method {told!r}, not {method!r}")
     values["method"] = method or told or DEFAULT_METHOD
     for key, value in (overrides or {}).items():
-        if value is not None:
+        if value is not None or "." in key:
             _override(values, key, value)
     recipe = Recipe(**values)
     settings = make_method(values["method"], recipe.gating).settings()
@@ -179,7 +179,8 @@ FLAT = {
 def _override(values: dict[str, Any], key: str, value: Any) -> None:
     section, dot, inner = key.partition(".")
     if dot and section in SECTIONS:
-        values[section] = {**values.get(section, {}), inner: value}
+        others = {name: old for name, old in values.get(section, {}).items() if name != inner}
+        values[section] = others if value is None else {**others, inner: value}
     elif dot or key not in KEYS or key in (*SECTIONS, "method"):
         known = [name for name in KEYS if name not in (*SECTIONS, "method")]
         sections = ", ".join(f"{name}.KEY" for name in SECTIONS)

@@ -76,10 +76,11 @@ def _options(config: dict[str, Any]) -> str:
     told += f" --epochs {recipe['epochs']} --precision {recipe['precision']}"
     for key in recipe:
         if key in SECTIONS:
+            own, other = recipe[key], shipped[key]
             changed = {
-                f"{key}.{inner}": value
-                for inner, value in recipe[key].items()
-                if inner not in shipped[key] or shipped[key][inner] != value
+                f"{key}.{inner}": own.get(inner)  # null: left to its default
+                for inner in {**own, **other}
+                if inner not in other or inner not in own or own[inner] != other[inner]
             }
         else:
             changed = {key: recipe[key]} if recipe[key] != shipped[key] else {}

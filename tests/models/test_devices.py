@@ -72,12 +72,13 @@ def launch(folder, script_arguments):
         )
         for rank in range(2)
     ]
-    answers = [process.communicate(timeout=240) for process in processes]
+    answers = [process.communicate(timeout=900) for process in processes]
     for process, (_out, err) in zip(processes, answers, strict=True):
         assert process.returncode == 0, err
     return [json.loads(out.splitlines()[-1]) for out, _err in answers]
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path):
     """Both end with the same weights; an image is seen once; the first writes; a killed run goes on."""
     first, second = launch(tmp_path, {"epochs": 2})
@@ -102,6 +103,7 @@ def test_two_processes_train_one_model(tmp_path):
     assert all(value.isfinite().all() for value in tensors.values() if value.is_floating_point())
 
 
+@pytest.mark.slow
 def test_batches_that_cannot_be_shared_are_refused(tmp_path):
     told = launch(tmp_path, {"batch_size": 15})
     for answer in told:

@@ -49,6 +49,12 @@ def test_overrides():
     assert recipe.architecture == {"order": "before_add", "stem_stride": 2}
 
 
+def test_none_leaves_a_key_of_a_section_to_its_default():
+    recipe = load_recipe("short", {"architecture.order": None, "gating.threshold_weight": None})
+    assert recipe.architecture == {}
+    assert recipe.gating == make_method("cgnet").settings()
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [
@@ -83,7 +89,7 @@ def test_a_recipe_of_another_method_is_refused():
         ("norm: after", "unknown key 'norm' (write it as 'norm_variant' in the section 'gating')"),
         ("order: after_add", "unknown key 'order' (write it as 'order' in the section 'architecture')"),
         ("weight_decay: 1e-4", "write 1.0e-4"),
-        ("epochs: 0", "epochs must be above 0"),
+        ("epochs: -1", "epochs must be"),
         ("epochs: 1.5", "epochs must be int"),
         ("precision: float8", "precision 'float8' is not known"),
         ("optimizer: adam", "optimizer 'adam' is not known"),
