@@ -127,14 +127,14 @@ register(
     CGConv2d,
     lambda module, inputs, _output: module.gates(inputs[0]),
     "activation",
-    base=lambda module: (module.base_channels, module.partitions),
+    base=lambda module: (module.base_channels, module.base_groups),
     recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
 )
 register(
     QuantizedCGConv2d,
     lambda module, inputs, _output: module.gates(inputs[0]),
     "activation",
-    base=lambda module: (module.base_channels, module.partitions),
+    base=lambda module: (module.base_channels, module.base_groups),
     recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
     exact=True,
 )
