@@ -98,6 +98,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.add_argument("--data", required=True, metavar="PATH", help="the data set of the training")
     parser.add_argument("--limit", type=positive, metavar="N", help="N test images, evenly spread")
+    parser.add_argument("--ungated", metavar="RUN", help="the ungated model: how often both agree")
 
 
 def _add_quantize(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -170,6 +171,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         arguments.run_dir,
         data=arguments.data,
         limit=arguments.limit,
+        ungated=arguments.ungated,
         progress=interactive() and not arguments.json,
     )
     if arguments.json:
@@ -178,7 +180,13 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     print(
         f"{result['run']}: {result['samples']} samples, accuracy {100 * result['accuracy']:.2f} %, "
         f"loss {result['loss']:.4f}, FLOP reduction {result['flop_reduction']:.2f}"
+        + (f" ({result['gated_layers_reduction']:.2f} in gated layers)" if result["density"] else "")
     )
+    if "agreement" in result:
+        print(
+            f"  ungated {100 * result['accuracy_ungated']:.2f} %; both give the same class to "
+            f"{100 * result['agreement']:.2f} % of the samples"
+        )
     width = max(map(len, result["density"]), default=0)
     for name, share in result["density"].items():
         print(f"  {name:{width}}  {100 * share:5.1f} % of the gates on")

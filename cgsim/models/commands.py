@@ -92,11 +92,18 @@ def train_command(
 
 
 def evaluate_command(
-    run: str, *, data: str, limit: int | None = None, progress: bool = True
+    run: str, *, data: str, limit: int | None = None, ungated: str | None = None, progress: bool = True
 ) -> dict[str, Any]:
-    """Evaluate a run's model on the test set (`limit` images of it); a JSON object."""
+    """Evaluate a run's model on the test set (`limit` images of it); a JSON object.
+
+    With an `ungated` run it tells the share of images to which both give the same class.
+    """
     dataset = load_dataset(data)
     _model, config, result = _evaluated(run, dataset, limit, progress)
+    found: dict[str, Any] = {}
+    if ungated is not None:
+        _plain, _config, plain = _evaluated(ungated, dataset, limit, progress)
+        found = {"accuracy_ungated": plain.accuracy, "agreement": result.agreement(plain)}
     return {
         "run": run,
         "dataset": config["dataset"]["name"],
@@ -104,6 +111,8 @@ def evaluate_command(
         "accuracy": result.accuracy,
         "loss": result.loss,
         "flop_reduction": result.flop_reduction,
+        "gated_layers_reduction": result.gated_reduction,
+        **found,
         "density": result.density,
     }
 
@@ -137,12 +146,12 @@ def record_command(
         raise CgsimError(f"run {run!r}: not quantised; a bundle needs a run of `cgsim quantize`")
     model, config, result = _evaluated(run, dataset, None, progress, loaded)
     images = dataset.test.spread(samples)
-    ungated_accuracy, plain_config = None, None
+    ungated_accuracy, plain_config, agreement = None, None, None
     if ungated is not None:
         _plain, plain_config, plain_result = _evaluated(ungated, dataset, None, progress)
         if plain_config["method"] != "none" or plain_config["network"] != config["network"]:
             raise CgsimError(f"run {ungated!r}: expected an ungated {config['network']} (method 'none')")
-        ungated_accuracy = plain_result.accuracy
+        ungated_accuracy, agreement = plain_result.accuracy, result.agreement(plain_result)
     gated = config["method"] != "none"
     trace = record(
         model,
@@ -150,7 +159,7 @@ def record_command(
         output,
         network_name=config["network"],
         method=config["method"] if gated else "dense",
-        method_parameters=_parameters(config),
+        method_parameters=_parameters(config) | _measured(result, agreement),
         dataset=dataset.name,
         split="test",
         accuracy_gated=result.accuracy if gated else None,
@@ -268,6 +277,16 @@ def _parameters(config: dict[str, Any]) -> dict[str, Any]:
         if config[key] is not None:
             found[key] = {name: config[key][name] for name in ("name", "checksum")}
     return {**recipe.gating, "epochs": recipe.epochs, "distilled": config["distilled"], **found}
+
+
+def _measured(result: Evaluation, agreement: float | None) -> dict[str, Any]:
+    """What the whole test set shows beyond accuracy: MACs saved in gated layers, agreement with ungated."""
+    found: dict[str, Any] = {}
+    if result.density:
+        found["gated_layers_reduction"] = round(result.gated_reduction, 4)
+    if agreement is not None:
+        found["agreement_with_ungated"] = round(agreement, 6)
+    return found
 
 
 def _notes(config: dict[str, Any], result: Evaluation) -> str:

@@ -10,16 +10,36 @@ import numpy as np
 from cgsim.errors import CgsimError
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# fmt: off
+CIFAR100_CLASSES = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
+    "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo",
+    "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree",
+    "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree",
+    "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit",
+    "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper",
+    "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe",
+    "whale", "willow_tree", "wolf", "woman", "worm",
+)
+# fmt: on
+"""The fine labels, in alphabetical order, which is that of their numbers."""
 HOW_TO_GET = (
     "Fashion-MNIST: Debian's package dataset-fashion-mnist puts it in /usr/share/datasets/fashion-mnist; "
-    "CIFAR-10: the python or binary version from www.cs.toronto.edu/~kriz/cifar.html, unpacked, or an image "
-    "folder {train,test}/CLASS/NAME.jpg or a .zip of one"
+    "CIFAR-10, -100: the python or binary version from www.cs.toronto.edu/~kriz/cifar.html, unpacked, "
+    "or an image folder {train,test}/CLASS/NAME.jpg or a .zip of one; "
+    "ImageNet: image-net.org, as {train,val}/WNID/NAME.JPEG; photographs: CLASS/NAME.jpg or a .zip of it"
 )
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images uint8 [N, C, H, W], labels int64 [N], and an id for each image."""
+    """Images uint8 [N, C, H, W], labels int64 [N], and an id for each image.
+
+    `images` is an array, or `Pictures`, which decodes photographs when they are indexed.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -34,7 +54,9 @@ class ImageSet:
         if count is None or count >= len(self):
             return self
         picks = [index * len(self) // count for index in range(count)]
-        return ImageSet(self.images[picks], self.labels[picks], [self.ids[pick] for pick in picks])
+        part = getattr(self.images, "part", None)  # Pictures stay undecoded
+        images = self.images[picks] if part is None else part(picks)
+        return ImageSet(images, self.labels[picks], [self.ids[pick] for pick in picks])
 
 
 @dataclass(frozen=True)

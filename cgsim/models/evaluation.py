@@ -24,12 +24,23 @@ Preprocess = Callable[[np.ndarray], Tensor]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`accuracy` in 0..1, mean cross entropy `loss`, reference over executed MACs, share of on gates."""
+    """`accuracy` in 0..1, mean cross entropy `loss`, reference over executed MACs, share of on gates.
+
+    `gated_reduction` is dense over executed MACs of the layers with gates alone (1 without any), their gate
+    networks included. `predictions` are the classes given, in the order of the data.
+    """
 
     accuracy: float
     loss: float
     flop_reduction: float
     density: dict[str, float]
+    gated_reduction: float = 1.0
+    predictions: tuple[int, ...] = ()
+
+    def agreement(self, other: Evaluation) -> float:
+        """Share of the samples, 0..1, to which another network on the same data gives the same class."""
+        same = [a == b for a, b in zip(self.predictions, other.predictions, strict=True)]
+        return sum(same) / len(same)
 
 
 @dataclass(frozen=True)
@@ -108,13 +119,17 @@ class Tally:
         self._network = network
         self._reference = network.dense_macs if reference_macs is None else reference_macs
         self._samples, self._correct, self._loss, self._executed = 0, 0, 0.0, 0
+        self._gated_executed = 0
+        self._predictions: list[int] = []
         self._on: dict[str, int] = {}
 
     def add(self, logits: Tensor, labels: Tensor, gates: dict[str, Tensor]) -> None:
         """Count one batch: logits [B, classes], labels [B], gates by layer."""
         samples = len(labels)
         self._samples += samples
-        self._correct += int((logits.argmax(1) == labels).sum())
+        predictions = logits.argmax(1)
+        self._correct += int((predictions == labels).sum())
+        self._predictions += predictions.tolist()
         self._loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
         counts = {name: _count(self._network.by_name[name], found) for name, found in gates.items()}
         for name, count in counts.items():
@@ -122,13 +137,23 @@ class Tally:
             self._on[name] = self._on.get(name, 0) + total
         macs = network_macs(self._network, samples, counts, partial(_channel_gates, gates))
         self._executed += sum(int(found.sum()) for found in macs.values())
+        self._gated_executed += sum(int(macs[name].sum()) for name in gates)
 
     def result(self) -> Evaluation:
         """The evaluation of all batches."""
         samples, layers = self._samples, self._network.by_name
         density = {name: count / (samples * gate_count(layers[name])) for name, count in self._on.items()}
         reduction = self._reference * samples / self._executed if self._executed else math.inf
-        return Evaluation(self._correct / samples, self._loss / samples, reduction, density)
+        dense = samples * sum(layers[name].dense_macs for name in self._on)
+        gated = dense / self._gated_executed if dense and self._gated_executed else 1.0
+        return Evaluation(
+            self._correct / samples,
+            self._loss / samples,
+            reduction,
+            density,
+            gated,
+            tuple(self._predictions),
+        )
 
 
 @torch.no_grad()
@@ -137,7 +162,7 @@ def evaluate(
     data: ImageSet,
     preprocess: Preprocess,
     network: Network,
-    batch_size: int = 250,
+    batch_size: int | None = None,
     device: str = "cpu",
     progress: bool = False,
     reference_macs: int | None = None,
@@ -145,15 +170,18 @@ def evaluate(
     """Evaluate a model in its own precision on all images of `data`.
 
     `preprocess` turns uint8 images into the model's input; `network` is what `derive_network` returned.
+    `batch_size` None is 250, and fewer for images above 64 x 64, so that memory suffices.
     FLOP reduction is relative to `reference_macs` per sample, those of the ungated network (None: to the
     model's own without its gates).
     """
     was_training = model.training
     model.eval()
     tally = Tally(network, reference_macs)
+    height, width = data.images.shape[2:]
+    size = batch_size or max(1, min(250, 250 * 64 * 64 // (height * width)))
     try:
         with GateTap(model) as tap:
-            for images, labels in batches(data, batch_size, "evaluating", progress):
+            for images, labels in batches(data, size, "evaluating", progress):
                 x = preprocess(images).to(device)
                 tap.clear()
                 logits = model(x.contiguous(memory_format=torch.channels_last))

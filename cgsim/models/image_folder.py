@@ -20,7 +20,7 @@ from cgsim.errors import CgsimError
 from cgsim.models.data import CIFAR10_CLASSES, HOW_TO_GET, Dataset, image_set
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
-_UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, zlib.error, zipfile.BadZipFile)
+UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, zlib.error, zipfile.BadZipFile)
 """What Pillow and zipfile raise for damaged, encrypted or foreign files."""
 Entry = tuple[str, str, str, Callable[[], bytes]]
 """Split, class, id, and a function that reads the file."""
@@ -105,7 +105,7 @@ def _convert(root: Path, entries: Iterable[Entry]) -> Dataset:
             try:
                 with Image.open(io.BytesIO(read())) as picture:
                     pixels = np.asarray(picture.convert("RGB"))
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 raise CgsimError(f"data {str(root)!r}: image {ident!r} cannot be read: {error}") from error
             size = size or pixels.shape[:2]
             if pixels.shape[:2] != size:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from cgsim.errors import CgsimError
-from cgsim.models import image_folder, python_cifar
-from cgsim.models.data import CIFAR10_CLASSES, HOW_TO_GET, Dataset, ImageSet, image_set
+from cgsim.models import image_folder, imagenet, python_cifar
+from cgsim.models.data import CIFAR10_CLASSES, CIFAR100_CLASSES, HOW_TO_GET, Dataset, ImageSet, image_set
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -28,12 +28,17 @@ FASHION_CLASSES = (
 )
 
 
+_FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py", "cifar-100-binary", "cifar-100-python")
+"""Names under which CIFAR is unpacked."""
+
+
 def load_dataset(path: str | Path) -> Dataset:
-    """Read Fashion-MNIST or MNIST (IDX, gzipped or not), CIFAR-10 (binary, python) or an image folder.
+    """Read Fashion-MNIST or MNIST (IDX), CIFAR-10 or -100 (binary, python), ImageNet or an image folder.
 
     An image folder is {train,test}/CLASS/NAME.{jpg,png} as a directory or a .zip file, all images of one
-    size; it is converted once to a packed array in the user's cache. Raises CgsimError, saying how to
-    get the data, if nothing readable is there.
+    size; it is converted once to a packed array in the user's cache. ImageNet is {train,val}/WNID/NAME.JPEG;
+    CLASS/NAME.jpg are photographs without splits, of which a fifth is for testing. Those are decoded when
+    needed. Raises CgsimError, saying how to get the data, if nothing readable is there.
     """
     root = Path(path)
     if not root.exists():
@@ -41,16 +46,20 @@ def load_dataset(path: str | Path) -> Dataset:
     try:
         if root.is_file():
             if zipfile.is_zipfile(root):
-                return image_folder.load(root)
+                return imagenet.load(root) or image_folder.load(root)
             raise CgsimError(f"data {str(path)!r}: expected a directory or a .zip file. {HOW_TO_GET}")
-        for folder in (root, root / "cifar-10-batches-bin", root / "cifar-10-batches-py"):
+        for folder in (root, *(root / name for name in _FOLDERS)):
             if _idx_file(folder, "train-images") is not None:
                 return _load_idx(folder)
             if (folder / "data_batch_1.bin").is_file():
                 return _load_cifar_binary(folder)
             if (folder / "data_batch_1").is_file():
                 return python_cifar.load(folder)
-        return image_folder.load(root)
+            if (folder / "train.bin").is_file():
+                return _load_cifar100_binary(folder)
+            if (folder / "train").is_file():
+                return python_cifar.load_hundred(folder)
+        return imagenet.load(root) or image_folder.load(root)
     except (OSError, EOFError, zlib.error, struct.error, zipfile.BadZipFile) as error:
         raise CgsimError(f"data {str(path)!r}: cannot be read: {error}") from error
 
@@ -104,17 +113,26 @@ def _load_idx(folder: Path) -> Dataset:
 
 
 def _load_cifar_binary(folder: Path) -> Dataset:
-    def read(names: list[str], split: str) -> ImageSet:
-        records = []
-        for name in names:
-            data = np.fromfile(folder / name, np.uint8)
-            if len(data) == 0 or len(data) % 3073:
-                raise CgsimError(
-                    f"data {str(folder / name)!r}: size {len(data)} is no multiple of 3073 bytes"
-                )
-            records.append(data.reshape(-1, 3073))
-        table = np.concatenate(records)
-        return image_set(table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0], split, str(folder))
-
     training = sorted(file.name for file in folder.glob("data_batch_*.bin"))
-    return Dataset("CIFAR-10", CIFAR10_CLASSES, read(training, "train"), read(["test_batch.bin"], "test"))
+    splits = [
+        _cifar_records(folder, names, split, 1)
+        for names, split in ((training, "train"), (["test_batch.bin"], "test"))
+    ]
+    return Dataset("CIFAR-10", CIFAR10_CLASSES, *splits)
+
+
+def _load_cifar100_binary(folder: Path) -> Dataset:
+    splits = [_cifar_records(folder, [f"{split}.bin"], split, 2) for split in ("train", "test")]
+    return Dataset("CIFAR-100", CIFAR100_CLASSES, *splits)
+
+
+def _cifar_records(folder: Path, names: list[str], split: str, labels: int) -> ImageSet:
+    """Images of files whose records are `labels` bytes, of which the last is the label, and 3072 pixels."""
+    size, records = labels + 3072, []
+    for name in names:
+        data = np.fromfile(folder / name, np.uint8)
+        if len(data) == 0 or len(data) % size:
+            raise CgsimError(f"data {str(folder / name)!r}: size {len(data)} is no multiple of {size} bytes")
+        records.append(data.reshape(-1, size))
+    table = np.concatenate(records)
+    return image_set(table[:, labels:].reshape(-1, 3, 32, 32), table[:, labels - 1], split, str(folder))

@@ -1,4 +1,4 @@
-"""CIFAR-10's python version, read without executing the pickles that it comes in."""
+"""The python version of CIFAR-10 and CIFAR-100, read without executing the pickles that it comes in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cgsim.errors import CgsimError
-from cgsim.models.data import CIFAR10_CLASSES, Dataset, ImageSet, image_set
+from cgsim.models.data import CIFAR10_CLASSES, CIFAR100_CLASSES, Dataset, ImageSet, image_set
 
 _MARK = object()
 _RECONSTRUCT = frozenset(f"numpy.{core}.multiarray _reconstruct" for core in ("core", "_core"))
@@ -164,8 +164,8 @@ class _Reader:
         self.stack[-1].state = state
 
 
-def read_batch(path: Path) -> dict[str, Any]:
-    """The dict in one batch file: "data" uint8 [N, 3072], "labels", "filenames" if there.
+def read_batch(path: Path, labels: str = "labels", name: str = "CIFAR-10") -> dict[str, Any]:
+    """The dict in one batch file: "data" uint8 [N, 3072], "labels" as the file has them under `labels`.
 
     Nothing in the file is executed: its opcodes only build lists, dicts and one array. Raises
     CgsimError for any other content.
@@ -173,14 +173,12 @@ def read_batch(path: Path) -> dict[str, Any]:
     try:
         found = _Reader().run(path.read_bytes())
         table = {_text(key): value for key, value in found.items()}
-        return table | {"data": _array(table["data"]), "labels": np.array(table["labels"], np.int64)}
+        return table | {"data": _array(table["data"]), "labels": np.array(table[labels], np.int64)}
     except OSError as error:
         raise CgsimError(f"data {str(path)!r}: cannot be read: {error}") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise CgsimError(
-            f"data {str(path)!r}: not a CIFAR-10 batch of the python version: {reason}"
-        ) from error
+        raise CgsimError(f"data {str(path)!r}: not a {name} batch of the python version: {reason}") from error
 
 
 def _text(value: Any) -> str:
@@ -199,16 +197,28 @@ def _array(value: Any) -> np.ndarray:
 
 def load(folder: Path) -> Dataset:
     """CIFAR-10 from data_batch_1.. and test_batch in `folder`."""
-
-    def read(names: list[str], split: str) -> ImageSet:
-        batches = [read_batch(folder / name) for name in names]
-        images = np.concatenate([batch["data"] for batch in batches])
-        if images.ndim != 2 or images.shape[1] != 3072:
-            raise CgsimError(
-                f"data {str(folder)!r}: {split} images of shape {list(images.shape)}, expected [N, 3072]"
-            )
-        labels = np.concatenate([batch["labels"] for batch in batches])
-        return image_set(images.reshape(-1, 3, 32, 32), labels, split, str(folder))
-
     training = sorted(file.name for file in folder.glob("data_batch_*"))
-    return Dataset("CIFAR-10", CIFAR10_CLASSES, read(training, "train"), read(["test_batch"], "test"))
+    splits = [
+        _split([read_batch(folder / name) for name in names], folder, split)
+        for names, split in ((training, "train"), (["test_batch"], "test"))
+    ]
+    return Dataset("CIFAR-10", CIFAR10_CLASSES, *splits)
+
+
+def load_hundred(folder: Path) -> Dataset:
+    """CIFAR-100 with its fine labels from train and test in `folder`."""
+    splits = [
+        _split([read_batch(folder / split, "fine_labels", "CIFAR-100")], folder, split)
+        for split in ("train", "test")
+    ]
+    return Dataset("CIFAR-100", CIFAR100_CLASSES, *splits)
+
+
+def _split(batches: list[dict[str, Any]], folder: Path, split: str) -> ImageSet:
+    images = np.concatenate([batch["data"] for batch in batches])
+    if images.ndim != 2 or images.shape[1] != 3072:
+        raise CgsimError(
+            f"data {str(folder)!r}: {split} images of shape {list(images.shape)}, expected [N, 3072]"
+        )
+    labels = np.concatenate([batch["labels"] for batch in batches])
+    return image_set(images.reshape(-1, 3, 32, 32), labels, split, str(folder))

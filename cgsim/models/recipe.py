@@ -22,9 +22,9 @@ _CHOICES = {
     "precision": ("float32", "bfloat16", "float16"),
     "optimizer": ("sgd",),
 }
-_ABOVE_ZERO = ("epochs", "batch_size", "rate", "distill_temperature")
-_SHARES = ("warmup", "momentum", "distill_weight", "label_smoothing", "ema_decay")
-_NOT_NEGATIVE = ("weight_decay", "crop_padding")
+_ABOVE_ZERO = ("batch_size", "rate", "distill_temperature")
+_SHARES = ("warmup", "crop_scale", "momentum", "distill_weight", "label_smoothing", "ema_decay")
+_NOT_NEGATIVE = ("epochs", "weight_decay", "crop_padding")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class Recipe:
 
     `rate` is the peak of the learning rate: linear warm-up over the first share `warmup` of all steps,
     then a half cosine to zero ("cosine"), or divided by 10 at each of `milestones`, shares of all epochs
-    ("step"). `crop_padding` pixels on each side for random crops; `flip` mirrors half of the images.
+    ("step"). `crop_padding` pixels on each side for random crops, of photographs crops of at least the share
+    `crop_scale` of their area; `flip` mirrors half of the images. `pixel_mean` and `pixel_deviation` per
+    channel, for pixels from 0 to 1, replace the data's own: trained weights want those of their training.
     `precision` is that of the forward pass; "float16" needs CUDA and scales the loss. `ema_decay` d above 0
     keeps a moving average of the weights, w' = d * w' + (1 - d) * w after each step: it is what is
     evaluated and recorded. `label_smoothing` spreads that share of each label over all classes.
@@ -56,7 +58,10 @@ class Recipe:
     nesterov: bool = True
     weight_decay: float = 5e-4
     crop_padding: int = 2
+    crop_scale: float = 0.08
     flip: bool = True
+    pixel_mean: tuple[float, ...] = ()
+    pixel_deviation: tuple[float, ...] = ()
     precision: str = "float32"
     ema_decay: float = 0.0
     label_smoothing: float = 0.0
@@ -76,6 +81,10 @@ class Recipe:
             require_range(f"recipe: {key}", getattr(self, key), 0)
         for key, valid in _CHOICES.items():
             require_choice(f"recipe: {key}", getattr(self, key), valid)
+        if len(self.pixel_mean) != len(self.pixel_deviation) or not all(self.pixel_deviation):
+            raise CgsimError(
+                "recipe: pixel_mean and pixel_deviation: expected as many numbers in both, no deviation 0"
+            )
         if self.ema_decay == 1:
             raise CgsimError("recipe: ema_decay must be below 1, got 1.0: the average would never move")
 
@@ -91,7 +100,8 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with every field."""
-        return dataclasses.asdict(self) | {"milestones": list(self.milestones)}
+        found = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 KEYS = tuple(item.name for item in dataclasses.fields(Recipe))

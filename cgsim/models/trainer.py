@@ -23,6 +23,7 @@ from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.methods import EpochPlan, Method
 from cgsim.models.objective import task_loss
+from cgsim.models.pictures import Pictures
 from cgsim.models.recipe import Recipe
 from cgsim.models.runs import reference_macs
 
@@ -99,7 +100,7 @@ class Trainer:
             parameter.requires_grad_(not self.method.frozen(plan, name))
         if plan.fresh_optimizer:
             self.optimizer.state.clear()
-        loss, accuracy = self._train(plan, done)
+        loss, accuracy = self._train(plan, done) if plan.images != 0 else (0.0, 0.0)
         self.devices.spread_buffers(self.model)
         self.method.after_unit(plan, self.model)
         if self.average is not None:
@@ -143,7 +144,7 @@ class Trainer:
             crops = Crops.draw(len(picks), self.recipe.crop_padding, self.recipe.flip, generator)
             share = devices.share(len(picks))
             own = picks[share]
-            images = crops.part(share).apply(torch.from_numpy(self.train_set.images[own]).to(self.device))
+            images = self._images(own, crops.part(share), done)
             labels = torch.from_numpy(self.train_set.labels[own]).to(self.device)
             # Exact, so that the same step has the same rate to the last bit however it is counted.
             progress: Any = Fraction(step, steps)
@@ -165,6 +166,15 @@ class Trainer:
             )
         everything = devices.total(seen)
         return total / everything, devices.total(correct) / everything
+
+    def _images(self, picks: np.ndarray, crops: Crops, done: int) -> Tensor:
+        """Training images uint8 on the device: random crops of padded images, or of photographs."""
+        source: Any = self.train_set.images
+        if isinstance(source, Pictures):
+            recipe = self.recipe
+            found = source.crops(picks, self.seed, done, recipe.crop_scale, recipe.flip)
+            return torch.from_numpy(found).to(self.device)
+        return crops.apply(torch.from_numpy(source[picks]).to(self.device))
 
     def _step(
         self, called: nn.Module, plan: EpochPlan, images: Tensor, labels: Tensor, progress: float

@@ -16,7 +16,7 @@ from cgsim.models.data import Dataset
 from cgsim.models.devices import Devices, opened
 from cgsim.models.evaluation import Normalize
 from cgsim.models.loading import load_dataset
-from cgsim.models.methods import Method
+from cgsim.models.methods import EpochPlan, Method
 from cgsim.models.recipe import Recipe, load_recipe, recipe_name, recipe_of
 from cgsim.models.run_config import FORMAT, VERSION
 from cgsim.models.runs import build_model, configured_method, load_model, require_same_data
@@ -80,6 +80,8 @@ def train(
             raise CgsimError(f"threads: expected 1 to {MOST_THREADS}, got {threads}")
         torch.set_num_threads(threads)
     chosen = load_recipe(recipe, overrides, method)
+    if chosen.epochs == 0 and init is None:
+        raise CgsimError("recipe: epochs 0 trains nothing; it needs weights to begin with (init)")
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     run = Path(output)
     config = make_config(network, chosen, dataset, seed, limit, init=init, teacher=teacher)
@@ -122,7 +124,7 @@ def _run(
             checkpoint.write_log(run, history)  # a kill may have come between checkpoint and log
         else:
             checkpoint.write_config(run, config)
-    while (plan := method.plan(recipe, history, going.model)) is not None:
+    while (plan := _next(method, recipe, history, going.model)) is not None:
         row = trainer.unit(plan, len(history))
         history = [*history, row]
         if devices.first:
@@ -132,6 +134,15 @@ def _run(
         if progress:
             print(describe_epoch(row, recipe.epochs), flush=True)
     return TrainResult(run, method.name, going.model if average is None else average.module, history)
+
+
+def _next(
+    method: Method, recipe: Recipe, history: list[dict[str, Any]], model: nn.Module
+) -> EpochPlan | None:
+    """The next unit; with `epochs` 0 one in which nothing is trained, so that weights become a run."""
+    if recipe.epochs == 0:
+        return None if history else EpochPlan("init", lambda _progress: 0.0, images=0)
+    return method.plan(recipe, history, model)
 
 
 class _Going:
@@ -216,7 +227,7 @@ def make_config(
 ) -> dict[str, Any]:
     """Everything that decides a run, as a JSON object."""
     train_images = dataset.train.spread(limit)
-    mean, deviation = dataset.statistics()
+    mean, deviation = _statistics(dataset, recipe)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -242,6 +253,18 @@ def make_config(
             "threads": torch.get_num_threads(),
         },
     }
+
+
+def _statistics(dataset: Dataset, recipe: Recipe) -> tuple[list[float], list[float]]:
+    """Mean and deviation that images are normalised by: the recipe's, or else the data's own."""
+    if not recipe.pixel_mean:
+        return dataset.statistics()
+    if len(recipe.pixel_mean) != dataset.channels:
+        raise CgsimError(
+            f"recipe: pixel_mean has {len(recipe.pixel_mean)} numbers, but the images have "
+            f"{dataset.channels} channels"
+        )
+    return list(recipe.pixel_mean), list(recipe.pixel_deviation)
 
 
 def _check_same(run: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -89,7 +89,10 @@ def adopt(
             f"init {str(run)!r}: a checkpoint of another network: {config['network']}, expected {network}"
         )
     own = model.state_dict()
-    found = {_place(name, method, own): value for name, value in trained_weights(run).items()}
+    weights = trained_weights(run)
+    rename = getattr(model, "published", None)  # networks whose published weights have other names
+    weights = weights if rename is None else rename(weights)
+    found = {_place(name, method, own): value for name, value in weights.items()}
     taken = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
     if not any(value.ndim > 1 for value in taken.values()):
         raise CgsimError(

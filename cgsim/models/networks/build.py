@@ -12,6 +12,7 @@ from cgsim.errors import CgsimError, nearest
 from cgsim.models.fields import coerce
 from cgsim.models.methods import Method, make_method
 from cgsim.models.networks.cifar_resnet import CifarResNet
+from cgsim.models.networks.efficientnet_lite import EfficientNetLite0
 from cgsim.models.networks.mobilenet import MobileNetV2
 from cgsim.models.networks.resnet import ResNet
 from cgsim.models.networks.vgg import VGG
@@ -26,6 +27,7 @@ _NAMED: dict[str, tuple[Any, dict[str, Any]]] = {
     "vgg16-bn": (VGG, {"large": True, "batch_norm": True}),
     "vgg16-cifar": (VGG, {"large": False, "batch_norm": True}),
     "mobilenetv2": (MobileNetV2, {}),
+    "efficientnet-lite0": (EfficientNetLite0, {}),
 }
 """Class of a network and what its name stands for; the class's other keywords are its architecture."""
 _CIFAR = tuple(f"resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 74, 86, 110))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
+from cgsim.models.fields import require_range
 from cgsim.models.methods.method import Method
+from cgsim.models.rotation import LinearSpace, Part
 from cgsim.trace.network import Layer
 
 STAGES = (
@@ -93,12 +96,20 @@ class EfficientNetLite0(nn.Module):
     depthwise_bn, project, project_bn}, head, head_bn, fc.
     """
 
+    family: ClassVar[str] = "efficientnet_lite"
+
     def __init__(
-        self, in_channels: int, classes: int, method: Method, stem_stride: int = 2, dropout: float = 0.2
+        self,
+        in_channels: int,
+        classes: int,
+        method: Method,
+        *,
+        stem_stride: int = 2,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise CgsimError(f"architecture: dropout: expected 0 or more and below 1, got {dropout}")
+        require_range("architecture: stem_stride", stem_stride, 1)
+        require_range("architecture: dropout", dropout, 0, 1)
         self.turn = HalfTurn()
         self.stem = method.conv(in_channels, STEM, 3, stem_stride, 1, role="stem", activation="relu6")
         self.stem_bn = _norm(method, STEM, self.stem)
@@ -127,6 +138,27 @@ class EfficientNetLite0(nn.Module):
         x = F.relu6(self.stem_bn(self.stem(self.turn(x))))
         x = F.relu6(self.head_bn(self.head(self.blocks(x))))
         return self.fc(self.dropout(self.pool(x).flatten(1)))
+
+    def linear_spaces(self) -> list[LinearSpace]:
+        """The channels between the projections of a stage and the expansions that read their sum."""
+        spaces: list[LinearSpace] = []
+        writers: list[Part] = []
+        readers: list[Part] = []
+        for block in self.blocks:
+            assert isinstance(block, InvertedResidual)
+            if block.expands:
+                readers.append((block.expand, block.expand_bn))
+            if writers and not block.adds:
+                spaces.append(LinearSpace(tuple(writers), tuple(readers)))
+                writers, readers = [], []
+            writers.append((block.project, block.project_bn))
+        spaces.append(LinearSpace(tuple(writers), (*readers, (self.head, self.head_bn))))
+        return spaces
+
+    @staticmethod
+    def published(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of any origin by the names used here: the published ones renamed and turned."""
+        return from_published(weights) if is_published(weights) else weights
 
 
 def _norm(method: Method, channels: int, conv: nn.Module) -> nn.Module:
