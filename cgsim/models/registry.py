@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError, nearest
+from cgsim.models.layers.batch_shaping import BatchShapedConv2d
 from cgsim.models.layers.cgnet import CGConv2d
 from cgsim.models.layers.gated_norm import PrunableConv2d, static_gates
 from cgsim.models.layers.mixture_of_depths import ChannelGather
@@ -142,6 +143,14 @@ register(
     PrunableConv2d,
     static_gates,
     "static",
+    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+)
+register(
+    BatchShapedConv2d,
+    lambda module, inputs, _output: module.gates(inputs[0]),
+    "channel",
+    conv=lambda module: module,
+    gate_network_macs=lambda module: module.gate_network.macs,
     recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
 )
 register(

@@ -6,6 +6,7 @@ from typing import Any
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.models.fields import build
+from cgsim.models.methods.batch_shaping import BatchShaping
 from cgsim.models.methods.cgnet import CGNet
 from cgsim.models.methods.gate_decorator import GateDecorator
 from cgsim.models.methods.method import EpochPlan as EpochPlan
@@ -13,7 +14,7 @@ from cgsim.models.methods.method import Method as Method
 from cgsim.models.methods.mixture_of_depths import MixtureOfDepths
 
 _METHODS: dict[str, type[Method]] = {
-    kind.name: kind for kind in (Method, CGNet, GateDecorator, MixtureOfDepths)
+    kind.name: kind for kind in (Method, CGNet, GateDecorator, BatchShaping, MixtureOfDepths)
 }
 METHODS: tuple[str, ...] = tuple(_METHODS)
 """Names of the methods; "none" is the ungated network."""
