@@ -45,17 +45,12 @@ class ChannelSelector(nn.Module):
     def trace_layers(
         self, name: str, inputs: tuple[Tensor, ...], _output: Tensor, producers: tuple[str, ...]
     ) -> list[Layer]:
-        """The gate network that a trace has for it."""
-        shape, macs = _shape(inputs[0]), self.macs
+        """What a trace has for it: the mean over the pixels, and a gate network on what it leaves."""
+        channels, *image = _shape(inputs[0])
+        pooled, mean = (channels, 1, 1), f"{name}.pool"
         return [
-            Layer(
-                name,
-                "gate_network",
-                shape,
-                (shape[0], 1, 1),
-                producers=producers[:1],
-                gate_network_macs=macs,
-            )
+            Layer(mean, "global_pool", (channels, image[0], image[1]), pooled, producers=producers[:1]),
+            Layer(name, "gate_network", pooled, pooled, producers=(mean,), gate_network_macs=self.macs),
         ]
 
 
