@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-
 from cgsim import CgsimError
 from cgsim.models import Recipe, build_network, derive_network, record, train
 from cgsim.models.evaluation import Normalize
