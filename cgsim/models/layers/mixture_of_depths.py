@@ -38,9 +38,13 @@ class ChannelSelector(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> scores [B, C], float32."""
+        if x.is_meta:  # which knows no precisions
+            return self._scores(x)
         with torch.autocast(x.device.type, enabled=False):
-            pooled = x.float().mean((2, 3))
-            return torch.sigmoid(self.fc2(F.relu(self.fc1(pooled))))
+            return self._scores(x)
+
+    def _scores(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.fc2(F.relu(self.fc1(x.float().mean((2, 3))))))
 
     def trace_layers(
         self, name: str, inputs: tuple[Tensor, ...], _output: Tensor, producers: tuple[str, ...]
