@@ -63,14 +63,14 @@ class Method:
         role: Role = "body",
         activation: str | None = None,
     ) -> nn.Module:
-        """A convolution without bias; `activation` names the function behind it and its norm, None if none."""
+        """A convolution without bias; `activation` names the function behind it and its norm, or is None."""
         conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         if role != "shortcut":
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         return conv
 
     def norm(self, channels: int, conv: nn.Module) -> nn.Module:
-        """What stands behind a convolution made by `conv`: a batch norm, or nothing if it normalises itself."""
+        """What stands behind a convolution of `conv`: a batch norm, or nothing if it normalises itself."""
         return nn.BatchNorm2d(channels)
 
     def block(self, make: MakeBlock, inputs: int, outputs: int, stride: int, index: int) -> nn.Module:
