@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from cgsim.models.cosimulation import load_cosimulation as load_cosimulation
     from cgsim.models.data import Dataset as Dataset
     from cgsim.models.data import ImageSet as ImageSet
+    from cgsim.models.difficulty import Difficulty as Difficulty
+    from cgsim.models.difficulty import measure_difficulty as measure_difficulty
+    from cgsim.models.difficulty import run_difficulty as run_difficulty
     from cgsim.models.evaluation import Evaluation as Evaluation
     from cgsim.models.evaluation import Normalize as Normalize
     from cgsim.models.evaluation import evaluate as evaluate
     from cgsim.models.graph import derive_network as derive_network
+    from cgsim.models.layers.batch_shaping import BatchShapedConv2d as BatchShapedConv2d
+    from cgsim.models.layers.batch_shaping import batch_shaping_loss as batch_shaping_loss
     from cgsim.models.layers.cgnet import CGConv2d as CGConv2d
     from cgsim.models.layers.thresholds import calibrate_thresholds as calibrate_thresholds
     from cgsim.models.layers.thresholds import threshold_loss as threshold_loss
@@ -43,8 +48,10 @@ _MODULES = {
     "commands": ("evaluate_command", "quantize_command", "record_command", "train_command"),
     "cosimulation": ("LayerCase", "load_cosimulation"),
     "data": ("Dataset", "ImageSet"),
+    "difficulty": ("Difficulty", "measure_difficulty", "run_difficulty"),
     "evaluation": ("Evaluation", "Normalize", "evaluate"),
     "graph": ("derive_network",),
+    "layers.batch_shaping": ("BatchShapedConv2d", "batch_shaping_loss"),
     "layers.cgnet": ("CGConv2d",),
     "layers.thresholds": ("calibrate_thresholds", "threshold_loss"),
     "loading": ("load_dataset",),

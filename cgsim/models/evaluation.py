@@ -131,11 +131,11 @@ class Tally:
         self._correct += int((predictions == labels).sum())
         self._predictions += predictions.tolist()
         self._loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        counts = {name: _count(self._network.by_name[name], found) for name, found in gates.items()}
+        counts = {name: count_gates(self._network.by_name[name], found) for name, found in gates.items()}
         for name, count in counts.items():
             total = int(np.broadcast_to(count, (samples, count.shape[1])).sum())
             self._on[name] = self._on.get(name, 0) + total
-        macs = network_macs(self._network, samples, counts, partial(_channel_gates, gates))
+        macs = network_macs(self._network, samples, counts, partial(packed_gates, gates))
         self._executed += sum(int(found.sum()) for found in macs.values())
         self._gated_executed += sum(int(macs[name].sum()) for name in gates)
 
@@ -201,13 +201,13 @@ def batches(data: ImageSet, size: int, told: str, progress: bool) -> Iterator[tu
         yield data.images[chosen], torch.as_tensor(data.labels[chosen])
 
 
-def _count(layer: Layer, gates: Tensor) -> np.ndarray:
+def count_gates(layer: Layer, gates: Tensor) -> np.ndarray:
     """Gates that are on in each part of a layer's channels, int64 [B, P], of static gates [1, P]."""
     lead = 1 if layer.gate == "static" else len(gates)
     return np.asarray(gates.reshape(lead, parts(layer), -1).sum(dim=2).cpu().numpy())
 
 
-def _channel_gates(gates: dict[str, Tensor], name: str) -> np.ndarray:
+def packed_gates(gates: dict[str, Tensor], name: str) -> np.ndarray:
     """Packed gates of a layer with `channel` gates, uint8 [B, bytes], or `static` ones, [1, bytes]."""
     found = gates[name].cpu().numpy()
     return pack_bits(found.reshape(1 if found.ndim == 1 else len(found), -1))
