@@ -267,6 +267,23 @@ def test_with_all_gates_on_it_is_the_ungated_network(order):
     torch.testing.assert_close(gated.eval()(x), plain.eval()(x))
 
 
+@pytest.mark.parametrize(("name", "gated_per_block", "blocks"), [("resnet18", 1, 8), ("resnet50", 2, 16)])
+def test_all_but_the_last_convolution_of_imagenet_blocks_are_gated(name, gated_per_block, blocks):
+    shape = {"in_channels": 3, "classes": 10}
+    gated = build_network(name, "batch-shaping", **shape)
+    with torch.device("meta"):
+        plain = build_network(name, "none", **shape)
+        dense = derive_network(plain, (3, 64, 64), name).dense_macs
+    layers = derive_network(gated, (3, 64, 64), name).layers
+    on_channels = [layer for layer in layers if layer.gate == "channel"]
+    assert len(on_channels) == gated_per_block * blocks
+    assert {layer.off_outputs for layer in on_channels} == {"zero"}
+    assert sum(layer.dense_macs for layer in layers) == dense
+    own, method = gated.state_dict(), BatchShaping()
+    taken = {method.adopted(key) if method.adopted(key) in own else key for key in plain.state_dict()}
+    assert taken == {key for key in own if ".gate_network." not in key}
+
+
 def test_adopted_names_leave_the_stem_and_others_alone():
     method = BatchShaping()
     assert method.adopted("layer2.1.bn1.running_var") == "layer2.1.conv1.norm.running_var"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
@@ -91,7 +92,8 @@ class BatchShaping(Method):
             temperature=self.temperature,
             initial_logit=self.initial_logit,
         )
-        gated.weight = conv.weight  # as the network initialised it
+        with torch.no_grad():
+            gated.weight.copy_(conv.weight)  # as the network initialised it
         return gated
 
     def adopted(self, name: str) -> str:
