@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgsim.errors import CgsimError
+from cgsim.explore.ungated import has_ungated_twin
 from cgsim.trace import Trace
 from cgsim.trace.network import INPUT, Network
 
@@ -16,7 +17,7 @@ REFERENCE = "reference_macs"
 
 @dataclass(frozen=True)
 class Baseline:
-    """The ungated network of a trace: that of the trace `name` (one of those compared), executed dense."""
+    """The ungated network of a trace: that of the trace `name` (one of those compared), without gates."""
 
     name: str
     macs: int
@@ -28,9 +29,9 @@ def choose_baselines(
 ) -> tuple[dict[str, Baseline], list[str]]:
     """Return the baseline of every trace, and remarks for whoever reads the figures.
 
-    A trace of `given` serves all traces of its model and data set; its dense execution counts, so it may have
-    gates. For the others, a trace of method `dense` among `traces` with the same model, data set and MACs
-    serves; else the trace's own network, ungated.
+    A trace of `given` serves all traces of its model and data set; its gates, if it has any, are taken off.
+    For the others, a trace of method `dense` among `traces` with the same model, data set and MACs serves;
+    else the trace's own network, ungated.
 
     Raises:
         CgsimError: a given trace fits none, two fit equally, MACs or input shapes contradict each other, or
@@ -76,7 +77,7 @@ def _choose(name: str, traces: Mapping[str, Trace], given: Mapping[str, Trace]) 
         )
     for key in exact:
         return Baseline(key, wanted)
-    if wanted != trace.network.dense_macs:
+    if wanted != trace.network.dense_macs or not has_ungated_twin(trace.network):
         found = f"; {_list(dense)} is another" if dense else ""
         raise CgsimError(
             f"compare: {trace.path}: its ungated network, model {_told(trace)}, has {wanted:,} MACs, "
@@ -88,6 +89,10 @@ def _choose(name: str, traces: Mapping[str, Trace], given: Mapping[str, Trace]) 
 def _check(trace: Trace, other: Trace, wanted: int) -> None:
     """Raise CgsimError if `other`, given as the baseline of `trace`, contradicts it."""
     macs = other.network.dense_macs
+    if not has_ungated_twin(other.network):
+        raise CgsimError(
+            f"compare: --baseline {other.path}: it gathers channels, so it is no ungated network"
+        )
     if REFERENCE in trace.metadata.method_parameters and macs != wanted:
         raise CgsimError(
             f"compare: --baseline {other.path}: its network has {macs:,} MACs, but the ungated one of "

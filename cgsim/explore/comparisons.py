@@ -17,6 +17,7 @@ from cgsim.explore.executors import Executor
 from cgsim.explore.grid import Point, describe, grid_points
 from cgsim.explore.runs import choose_executor, chosen_samples, cut_tasks, open_traces, outcomes
 from cgsim.explore.tasks import Outcome, Task, row_key, run_each
+from cgsim.explore.ungated import has_ungated_twin, ungated_run
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.hardware.messages import fields, unit
 from cgsim.results import Run
@@ -47,8 +48,8 @@ def compare(
         traces: a trace or several, each as a path or an open Trace; of any methods, models and data sets.
         hardware: an accelerator or several, each as `load_hardware` takes it.
         grid: dotted key to a value or values for each accelerator, such as `{"array.rows": [16, 32]}`.
-        baselines: traces whose dense execution stands for the ungated network of their model and data set;
-            by default a trace of method `dense` among `traces`, else each trace's own network. Also compared.
+        baselines: traces whose network, without gates, is the ungated one of their model and data set; they
+            are compared, too. By default a trace of method `dense` among `traces`, else each trace's own.
         workers: processes; all CPUs by default, 1 runs in this process.
         output: folder for `compare.parquet`, `samples.parquet` and `compare.json`.
         progress: show a progress bar on the terminal.
@@ -90,14 +91,21 @@ def run_compared(task: Task) -> list[Outcome]:
     return run_each(task, _told)
 
 
-def _told(run: Run) -> dict[str, Any]:
+def _told(run: Run, trace: Trace) -> dict[str, Any]:
     samples = run.by_sample()
+    hardware = Hardware.from_dict(run.provenance["hardware"])
+    twin = has_ungated_twin(trace.network)
     figures = {
         "macs": samples["gated_macs"],
         "latency_cycles": latency_cycles(samples["gated_cycles"], run.batch),
         "offchip_bytes": samples["gated_offchip_bytes"],
     }
-    return {"summary": run.summary(), "sample": samples["sample"], "figures": figures}
+    return {
+        "summary": run.summary(),
+        "ungated": ungated_run(trace, hardware, samples["sample"]).summary() if twin else None,
+        "sample": samples["sample"],
+        "figures": figures,
+    }
 
 
 def _points(hardware: Any, grid: Mapping[str, Any]) -> dict[str, Point]:
@@ -177,7 +185,7 @@ def _result(
             key = keys[name][index]
             told = found[key]
             row = _head(key, name, trace, label, point) | {"baseline": baseline.name}
-            reference = found[keys[baseline.name][index]]["summary"]
+            reference = found[keys[baseline.name][index]]["ungated"]
             row |= row_figures(told["summary"], reference, baseline.macs)
             row |= _accuracies(trace, traces[baseline.name])
             rows.append(row)

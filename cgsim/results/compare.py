@@ -34,7 +34,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("method", "name", "method of the trace"),
     Column("gates", "name", "granularities of its gates; empty: a network without gates"),
     Column("hardware", "name", "accelerator, with the values of `--set` that vary"),
-    Column("baseline", "name", "trace whose dense execution stands for the ungated network"),
+    Column("baseline", "name", "trace whose network, without gates, is the ungated one"),
     Column("samples", "images", "samples simulated"),
     Column("macs", "MACs", f"executed, gate networks included: {_PER_IMAGE}"),
     Column("cycles", "cycles", _PER_IMAGE),
@@ -156,7 +156,7 @@ class Comparison:
 def row_figures(own: Mapping[str, Any], baseline: Mapping[str, Any], baseline_macs: int) -> dict[str, Any]:
     """Return the figures of a row, from the summaries of its run and of its baseline's.
 
-    Of the baseline the dense execution counts; `baseline_macs` are those of one sample.
+    `baseline` is the summary of the ungated network, `baseline_macs` are its MACs of one sample.
     """
     count, others = own["samples"], baseline["samples"]
     found: dict[str, Any] = {"samples": count}

@@ -26,7 +26,7 @@ _LINE = 0.30
 """Height of a trace's line, in inches."""
 _FEW = 100
 """Up to so many samples every one of them is a point; more are a shape only."""
-_NAME = 30
+_NAME = 36
 
 
 def latency(comparison: Comparison, path: str | os.PathLike[str] | None = None) -> Figure:

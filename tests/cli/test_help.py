@@ -27,6 +27,7 @@ def test_all_commands_are_there():
     top = {words[0] for words in COMMANDS if words}
     assert top == {
         "train",
+        "evaluate",
         "merge",
         "quantize",
         "record",

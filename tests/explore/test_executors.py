@@ -35,9 +35,7 @@ def test_processes_run_every_task_elsewhere():
 
 
 def test_a_dead_worker_is_told():
-    with pytest.raises(
-        CgsimError, match=r"^a worker process ended abruptly, perhaps for want of memory"
-    ):
+    with pytest.raises(CgsimError, match=r"^a worker process ended abruptly, perhaps for want of memory"):
         list(ProcessExecutor(1).run(workers.die, TASKS))
     assert not multiprocessing.active_children()
 
