@@ -120,11 +120,11 @@ def test_values_of_the_prior_cost_nothing_and_others_are_drawn_to_it():
     grid = (np.arange(1, count + 1)) / (count + 1)
     exact = torch.tensor(stats.beta.ppf(grid, 0.6, 0.4))[:, None]
     assert float(batch_shaping(exact)[0]) < 1e-20
-    p = torch.full((64, 1), 0.5, dtype=torch.float64) + torch.linspace(-0.01, 0.01, 64)[:, None]
+    p = 0.5 + torch.linspace(-0.01, 0.01, 24, dtype=torch.float64)[:, None]
     p = torch.logit(p).requires_grad_()
     before = float(batch_shaping(torch.sigmoid(p)).detach())
-    optimizer = torch.optim.Adam([p], 0.05)
-    for _step in range(300):
+    optimizer = torch.optim.Adam([p], 0.1)
+    for _step in range(100):
         optimizer.zero_grad()
         batch_shaping(torch.sigmoid(p)).sum().backward()
         optimizer.step()
@@ -391,6 +391,18 @@ def test_gates_begin_with_the_prior_s_logits_and_keep_the_active_channels():
     for name, value in before.state_dict().items():
         if ".gate_network." not in name:
             assert torch.equal(value, model.state_dict()[name])
+
+
+def test_gates_that_have_learnt_are_left_alone():
+    method, x = BatchShaping(start_images=50), images(50)
+    fresh, learnt = network(), network()
+    learnt.train()(x)
+    before = [{k: v.clone() for k, v in model.state_dict().items()} for model in (fresh, learnt)]
+    for model in (fresh, learnt):
+        method.prepare(model, lambda count: x[:count])
+    name = "layer1.0.conv1.gate_network.fc2.weight"
+    assert not torch.equal(before[0][name], fresh.state_dict()[name])
+    assert all(torch.equal(value, learnt.state_dict()[key]) for key, value in before[1].items())
 
 
 # Evaluation and traces

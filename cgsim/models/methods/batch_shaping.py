@@ -102,8 +102,10 @@ class BatchShaping(Method):
         return "{block}.conv{index}.norm.{tensor}".format(**match.groupdict()) if match else name
 
     def prepare(self, model: nn.Module, images: Callable[[int], Tensor]) -> None:
-        """Let the gate networks begin with what is seen on some training images."""
-        if self.start_images:
+        """Let the gate networks begin with what is seen on some training images, unless they have learnt."""
+        norms = [layer.gate_network.norm for layer in batch_shaped_layers(model)]
+        learnt = any(int(norm.num_batches_tracked or 0) for norm in norms)  # adopted from a gated run
+        if self.start_images and not learnt:
             seen = images(self.start_images)
             start_gates(model, seen, self.start_density, self.prior_a, self.prior_b)
 
