@@ -18,10 +18,14 @@ GRANULARITY = {
 }
 
 
-def write(path: Path, method: str, *, samples: int = 4, seed: int = 0, size: int = 6, **told: Any) -> str:
+def write(
+    path: Path, method: str, *, samples: int = 4, seed: int = 0, size: int = 6, channels: int = 8, **told: Any
+) -> str:
     """Write a trace of the tiny network with random gates; `told` goes into its metadata."""
     gate = GRANULARITY[method]
-    network = tiny_network(size=size, gated=gate != "none", **({} if gate == "none" else {"gate": gate}))
+    network = tiny_network(
+        channels, size=size, gated=gate != "none", **({} if gate == "none" else {"gate": gate})
+    )
     rng = np.random.default_rng(seed)
     gated = [layer for layer in network.layers if layer.gate != "none"]
     static = {layer.name: rng.random(layer.gate_shape) < 0.6 for layer in gated if layer.gate == "static"}

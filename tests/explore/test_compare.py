@@ -198,8 +198,21 @@ def test_a_network_of_other_shapes_needs_its_ungated_one(traces, tmp_path):
     fits = {"reference_macs": cgsim.load_trace(large).network.dense_macs}
     merged = write(tmp_path / "m.trace.parquet", "user", method_parameters=fits)
     assert refusal(merged, "edge-16x16", baselines=[large]) == (
-        f"compare: --baseline {large}: its input is 8 × 12 × 12, that of {merged} is 8 × 6 × 6"
+        f"compare: --baseline {large}: its input is 3 × 12 × 12, that of {merged} is 3 × 6 × 6"
     )
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_savings_of_a_smaller_network_are_from_its_ungated_one(tmp_path, given):
+    wide = write(tmp_path / "wide.trace.parquet", "dense", channels=16)
+    macs = cgsim.load_trace(wide).network.dense_macs
+    merged = write(tmp_path / "m.trace.parquet", "user", method_parameters={"reference_macs": macs})
+    comparison = compare([merged] if given else [wide, merged], "edge-16x16", baselines=[wide] * given)
+    row, ungated = rows_of(comparison, "user"), rows_of(comparison, "dense")
+    assert row["baseline"] == "wide"
+    assert row["baseline_macs"] == macs
+    assert row["baseline_cycles"] == ungated["cycles"]
+    assert row["flop_reduction"] == macs / row["macs"] > 1
 
 
 @pytest.mark.parametrize("value", ["many", 0, True, 1.5])
