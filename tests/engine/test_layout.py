@@ -91,10 +91,20 @@ def test_dense_layers_move_every_bit(case: Case) -> None:
         weights = sorted(set(weights))
     assert run(weights) == (0, layer.out_channels * layer.reduction * layer.weight_bits)
     results = layout.out_sample * dense.batch
+    if dense.operation.result_channels:  # the first channels of a wider tensor, each value once
+        stored = [bit for first, end in found[STORE_BYTES] for bit in range(first, end)]
+        assert len(stored) == len(set(stored)) == dense.batch * layer.activation_bits * outputs(layer)
+        assert all(layout.outputs <= bit < layout.outputs + results for bit in stored)
+        return
     assert run(sorted(found[STORE_BYTES])) == (layout.outputs, layout.outputs + results)
     if dense.operation.residuals:
         size = results * dense.operation.residuals
         assert run(sorted(found[RESIDUAL_BYTES])) == (layout.residuals, layout.residuals + size)
+
+
+def outputs(layer: Layer) -> int:
+    """Values of a sample's output."""
+    return layer.out_channels * layer.pixels
 
 
 def run(pieces: list[Piece]) -> tuple[int, int]:
@@ -123,12 +133,13 @@ def addresses(blocks: np.ndarray, sample: int, shape: tuple[int, int, int], bits
 @MANY
 def test_every_value_has_an_address_of_its_own(case: Case) -> None:
     layer, bits = case.operation.layer, case.operation.layer.activation_bits
+    result = (case.operation.result_channels or layer.out_channels, *layer.out_shape[1:])
     layout: Layout = case.mapped()._plan(case.tiling, case.batch).layout
     tiles = Tiles(layer, case.hardware, case.tiling, case.hardware.array.column_groups, case.batch)
     stepped = SteppedLayout(case.operation, case.hardware, tiles, case.batch)
     for shape, blocks, sample, tensor in (
         (layer.in_shape, layout.in_blocks, layout.in_sample, stepped.inputs),
-        (layer.out_shape, layout.out_blocks, layout.out_sample, stepped.outputs),
+        (result, layout.out_blocks, layout.out_sample, stepped.outputs),
     ):
         found = addresses(blocks, sample, shape, bits)
         assert len(found) == 2 * int(np.prod(shape))
