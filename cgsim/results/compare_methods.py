@@ -23,7 +23,7 @@ _SYNTHETIC = {
     "activation": (style.SKY, "o"),
     "static": (style.ORANGE, "s"),
     "channel": (style.GREY, "^"),
-    "pixel": (style.YELLOW, "X"),
+    "pixel": (style.PURPLE, "X"),
 }
 _OTHER = (style.GREY, "h")
 MERGED = ", merged"
