@@ -8,10 +8,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from cgsim import CgsimError
-from cgsim.models import image_folder, load_dataset
+from cgsim.models import image_folder, load_dataset, pictures
 from cgsim.models.data import CIFAR10_CLASSES
 from cgsim.models.python_cifar import read_batch
 
@@ -266,3 +268,169 @@ def test_missing_data_says_how_to_get_it(tmp_path):
     (tmp_path / "file.txt").write_text("hello")
     with pytest.raises(CgsimError, match=r"expected a directory or a .zip"):
         load_dataset(tmp_path / "file.txt")
+
+
+def hundred(fine, coarse=0):
+    return RNG.integers(0, 256, (len(fine), 3072)).astype(np.uint8), fine, [coarse] * len(fine)
+
+
+def test_cifar100_binary(tmp_path):
+    """Records of a coarse label, a fine label and the pixels."""
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    rows = {"train": hundred([3, 99, 0], 7), "test": hundred([55, 1])}
+    for split, (data, fine, coarse) in rows.items():
+        record = np.concatenate([np.array([coarse, fine], np.uint8).T, data], 1)
+        (folder / f"{split}.bin").write_bytes(record.tobytes())
+    for path in (folder, tmp_path):
+        dataset = load_dataset(path)
+        assert dataset.name == "CIFAR-100"
+        assert [dataset.classes[i] for i in dataset.train.labels] == ["bear", "worm", "apple"]
+        assert np.array_equal(dataset.test.images.reshape(2, -1), rows["test"][0])
+    (folder / "train.bin").write_bytes(b"1" * 3073)
+    with pytest.raises(CgsimError, match="size 3073 is no multiple of 3074 bytes"):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_cifar100_python(tmp_path, protocol):
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    rows = {"train": hundred([3, 99, 0], 7), "test": hundred([55, 1])}
+    for split, (data, fine, coarse) in rows.items():
+        content = {b"fine_labels": fine, b"coarse_labels": coarse, b"data": ReducedArray(data)}
+        (folder / split).write_bytes(pickle.dumps(content, protocol))
+    dataset = load_dataset(tmp_path)
+    assert (dataset.name, len(set(dataset.classes))) == ("CIFAR-100", 100)
+    assert dataset.train.labels.tolist() == [3, 99, 0]
+    assert np.array_equal(dataset.train.images.reshape(3, -1), rows["train"][0])
+    (folder / "test").write_bytes(pickle.dumps(Hostile(open, str(tmp_path / "canary"), "w"), protocol))
+    with pytest.raises(CgsimError, match="not a CIFAR-100 batch of the python version: it asks for"):
+        load_dataset(folder)
+    assert not (tmp_path / "canary").exists()
+
+
+def noise(width, height, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    return Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def write(picture, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """ImageNet's layout with three classes, and pictures of several sizes."""
+    root = tmp_path / "tiny"
+    for split, count in (("train", 2), ("val", 1)):
+        for place, wnid in enumerate(("n01440764", "n02106662", "n01443537")):
+            for number in range(count):
+                size = (300 + 20 * number, 260) if place else (230, 400)
+                write(noise(*size, seed=place), root / split / wnid / f"{wnid}_{number}.JPEG")
+    return root
+
+
+def test_imagenet_folders(photographs):
+    dataset = load_dataset(photographs)
+    assert dataset.name == "tiny (photographs)"
+    assert dataset.classes == ("n01440764", "n01443537", "n02106662")
+    assert dataset.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert dataset.test.ids[1] == "val/n01443537/n01443537_0.JPEG"
+    assert dataset.train.images.shape == (6, 3, 224, 224)
+    assert dataset.statistics() == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    part = dataset.train.spread(3)
+    assert [part.ids[i] for i in range(3)] == [dataset.train.ids[i] for i in (0, 2, 4)]
+    assert np.array_equal(part.images[1:3], dataset.train.images[np.array([2, 4])])
+    assert np.array_equal(np.array(part.images), part.images[:])
+
+
+def test_evaluation_cuts_the_centre_of_a_shorter_side_of_256(photographs):
+    """As torchvision's Resize(256) and CenterCrop(224); one of 256 is not resized."""
+    dataset = load_dataset(photographs)
+    exact = noise(300, 256, seed=5)
+    path = photographs / "val/n01440764/n01440764_0.JPEG"
+    exact.save(path, "PNG")
+    wanted = np.asarray(exact.crop((38, 16, 38 + 224, 16 + 224))).transpose(2, 0, 1)
+    assert np.array_equal(dataset.test.images[0:1][0], wanted)
+    tall = noise(230, 400, seed=6)
+    tall.save(path, "PNG")
+    resized = tall.resize((256, int(256 * 400 / 230)), Image.Resampling.BILINEAR)
+    top = round((resized.height - 224) / 2)
+    wanted = np.asarray(resized.crop((16, top, 240, top + 224))).transpose(2, 0, 1)
+    assert np.array_equal(dataset.test.images[[0]][0], wanted)
+
+
+def test_random_crops_depend_on_seed_unit_and_picture_only(photographs):
+    pictures = load_dataset(photographs).train.images
+    crops = pictures.crops(np.array([4, 1, 3]), 7, 2, 0.3, flip=True)
+    assert crops.shape == (3, 3, 224, 224)
+    assert np.array_equal(crops[[1]], pictures.crops(np.array([1]), 7, 2, 0.3, flip=True))
+    for seed, unit in ((8, 2), (7, 3)):
+        assert not np.array_equal(crops, pictures.crops(np.array([4, 1, 3]), seed, unit, 0.3, flip=True))
+
+
+@given(
+    width=st.integers(1, 700),
+    height=st.integers(1, 700),
+    seed=st.integers(0, 2**32),
+    smallest=st.floats(0, 1),
+)
+def test_random_boxes_lie_inside(width, height, seed, smallest):
+    left, top, right, bottom = pictures._random_box(width, height, np.random.default_rng(seed), smallest)
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    area, ratio = (right - left) * (bottom - top), (right - left) / (bottom - top)
+    central = (left, top) == ((width - right + left) // 2, (height - bottom + top) // 2)
+    slack = 1 / (right - left) + 1 / (bottom - top)  # sides are whole pixels
+    assert central or area >= smallest * width * height * (1 - slack)
+    assert 3 / 4 * (1 - slack) <= ratio <= 4 / 3 * (1 + slack) or min(right - left, bottom - top) <= 2
+
+
+def test_mirrored_crops_are_mirrored(photographs):
+    source = load_dataset(photographs).train.images
+    picks = np.arange(6)
+    plain, mirrored = (source.crops(picks, 0, 0, 1.0, flip) for flip in (False, True))
+    turned = [not np.array_equal(a, b) for a, b in zip(plain, mirrored, strict=True)]
+    assert any(turned)
+    assert not all(turned)
+    assert all(np.array_equal(a[:, :, ::-1], b) for a, b, t in zip(plain, mirrored, turned, strict=True) if t)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_photographs_without_a_split(tmp_path, zipped):
+    """One fifth is for testing, the same whenever and from wherever it is read."""
+    root = tmp_path / "photos"
+    for index in range(15):
+        write(noise(240, 230, seed=index), root / f"n{index:08d}" / f"n{index:08d}_name.jpg")
+    path = root
+    if zipped:
+        path = tmp_path / "photos.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in root.rglob("*.jpg"):
+                archive.write(file, f"photos/{file.relative_to(root)}")
+    dataset = load_dataset(path)
+    assert dataset.name == "15 ImageNet photographs"
+    assert (len(dataset.train), len(dataset.test), len(dataset.classes)) == (12, 3, 15)
+    assert sorted([*dataset.train.labels, *dataset.test.labels]) == list(range(15))
+    assert list(dataset.test.ids) == list(load_dataset(root).test.ids)
+    assert dataset.test.labels.tolist() == load_dataset(root).test.labels.tolist()
+    file = root / dataset.classes[0] / f"{dataset.classes[0]}_name.jpg"
+    file.write_bytes(b"no picture")
+    loaded = load_dataset(root)
+    images = loaded.train.images if 0 in loaded.train.labels else loaded.test.images
+    with pytest.raises(CgsimError, match=r"n00000000/n00000000_name.jpg' cannot be read"):
+        images[:]
+
+
+def test_imagenet_folders_that_do_not_fit(photographs, tmp_path):
+    (photographs / "val/n09999999").mkdir()
+    write(noise(30, 30), photographs / "val/n09999999/a.jpg")
+    with pytest.raises(CgsimError, match="class 'n09999999' is in val, but not in train"):
+        load_dataset(photographs)
+    flat = tmp_path / "flat"
+    write(noise(30, 30), flat / "train/n01440764/a.jpg")
+    write(noise(30, 30), flat / "val/a.jpg")
+    with pytest.raises(CgsimError, match=r"no images val/CLASS/NAME\.jpg; ImageNet's validation images must"):
+        load_dataset(flat)
