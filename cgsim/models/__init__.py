@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cgsim.models.layers.thresholds import calibrate_thresholds as calibrate_thresholds
     from cgsim.models.layers.thresholds import threshold_loss as threshold_loss
     from cgsim.models.loading import load_dataset as load_dataset
+    from cgsim.models.merge_command import merge_command as merge_command
     from cgsim.models.merging import merge as merge
-    from cgsim.models.merging import merge_command as merge_command
     from cgsim.models.networks.build import build_network as build_network
     from cgsim.models.recipe import Recipe as Recipe
     from cgsim.models.recipe import available_recipes as available_recipes
@@ -55,7 +55,8 @@ _MODULES = {
     "layers.cgnet": ("CGConv2d",),
     "layers.thresholds": ("calibrate_thresholds", "threshold_loss"),
     "loading": ("load_dataset",),
-    "merging": ("merge", "merge_command"),
+    "merge_command": ("merge_command",),
+    "merging": ("merge",),
     "networks.build": ("build_network",),
     "recipe": ("Recipe", "available_recipes", "load_recipe"),
     "recording": ("record",),
