@@ -21,7 +21,8 @@ from cgsim.explore.ungated import has_ungated_twin, ungated_run
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.hardware.messages import fields, unit
 from cgsim.results import Run
-from cgsim.results.compare import UNITS, Comparison, row_figures, sample_figures
+from cgsim.results.compare import Comparison
+from cgsim.results.compared import UNITS, row_figures, sample_figures
 from cgsim.results.derive import latency_cycles
 from cgsim.results.files import check_folder
 from cgsim.results.provenance import provenance

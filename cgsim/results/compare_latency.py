@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from cgsim.results import style
 from cgsim.results.compare_methods import Look, look_of, looks
-from cgsim.results.compare_plots import finish, grid_of, title
+from cgsim.results.compare_panels import finish, grid_of, title
 from cgsim.results.tables import shorten
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import Collection
     from matplotlib.figure import Figure
 
-    from cgsim.results.compare import Comparison
+    from cgsim.results.compared import Compared
 
 _LINE = 0.30
 """Height of a trace's line, in inches."""
@@ -29,7 +29,7 @@ _FEW = 100
 _NAME = 36
 
 
-def latency(comparison: Comparison, path: str | os.PathLike[str] | None = None) -> Figure:
+def latency(comparison: Compared, path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw the latency of all samples: a line per trace, a panel per network and accelerator.
 
     The shape is a Gaussian kernel density (Scott's rule) from the fastest sample to the slowest, equally

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,25 +13,17 @@ from matplotlib.ticker import MaxNLocator
 
 from cgsim.errors import CgsimError
 from cgsim.results import style
+from cgsim.results.compare_latency import latency
 from cgsim.results.compare_methods import Look, is_ungated, look_of, looks, method_of
+from cgsim.results.compare_panels import PathLike, Row, finish, grid_of, thinned, title
+from cgsim.results.compared import Compared
 from cgsim.results.tables import trimmed
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
-    from cgsim.results.compare import Comparison
-
-PathLike = str | os.PathLike[str]
-Row = Mapping[str, Any]
-Panel = tuple[str, str, list[Row]]
-"""Data set and model, accelerator, rows."""
-
-_ACROSS = 3
-"""Panels beside each other, at most."""
-_WIDTH, _HEIGHT = 3.5, 3.1
-_CLOUD = 400
-"""Samples of a trace that are drawn as points; of more, as many at equal distances."""
+_HEIGHT = 3.1
+"""Of a panel, in inches."""
 _UNGATED = Line2D(
     [], [], color=style.BLACK, marker="*", markersize=9, linestyle="none", label="ungated network"
 )
@@ -42,7 +33,7 @@ _IMAGE = Line2D([], [], color=style.GREY, marker=".", markersize=4, linestyle="n
 class ComparisonPlots:
     """The plots of a comparison, as methods; each returns the figure and writes it if given a path."""
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Compared) -> None:
         self._comparison = comparison
 
     def speedup(self, path: PathLike | None = None) -> Figure:
@@ -64,65 +55,10 @@ class ComparisonPlots:
 
     def latency(self, path: PathLike | None = None) -> Figure:
         """Latency of every image, as a distribution per trace, with median and 99th percentile."""
-        from cgsim.results.compare_latency import latency
-
         return latency(self._comparison, path)
 
 
-def panels(comparison: Comparison) -> list[list[Panel]]:
-    """Return the panels of each network (data set and model), in the order of the rows."""
-    subjects: dict[str, dict[str, list[Row]]] = {}
-    for row in comparison.rows:
-        subject = ", ".join(filter(None, [row["dataset"], row["model"]]))
-        subjects.setdefault(subject, {}).setdefault(str(row["hardware"]), []).append(row)
-    return [[(subject, name, rows) for name, rows in own.items()] for subject, own in subjects.items()]
-
-
-def grid_of(
-    comparison: Comparison, height: Callable[[list[Panel]], float], width: float = _WIDTH
-) -> tuple[style.Plot, Iterator[tuple[Panel, Axes, bool]]]:
-    """Return a figure and its panels with their axes: networks below, accelerators beside each other.
-
-    `height` gives that of the panels of one network, in inches. The flag tells the first panel of a line.
-    """
-    lines = [
-        own[start : start + _ACROSS] for own in panels(comparison) for start in range(0, len(own), _ACROSS)
-    ]
-    heights = [height(line) for line in lines]
-    across = max(map(len, lines))
-    figure = style.Plot(max(1.0 + width * across, 4.6), 0.9 + sum(heights))
-    grid = figure.add_gridspec(len(lines), across, height_ratios=heights)
-
-    def axes() -> Iterator[tuple[Panel, Axes, bool]]:
-        for i, line in enumerate(lines):
-            for j, panel in enumerate(line):
-                yield panel, figure.add_subplot(grid[i, j]), j == 0
-
-    return figure, axes()
-
-
-def finish(
-    figure: style.Plot, shown: Mapping[str, Look], others: Sequence[Artist], path: PathLike | None
-) -> Figure:
-    """Add the legend below and write the figure if a path is given."""
-    handles = [look.handle(label) for label, look in shown.items()]
-    columns = max(2, min(4, int(figure.get_figwidth() / 1.9)))
-    figure.legend(
-        handles=[*handles, *others], fontsize=style.SMALL, loc="outside lower center", ncols=columns,
-        frameon=False,
-    )  # fmt: skip
-    if path is not None:
-        style.write(figure, path)
-    return figure
-
-
-def title(panel: Panel) -> str:
-    """Return two short lines: network, accelerator."""
-    subject, hardware, _ = panel
-    return f"{subject}\n{hardware}"
-
-
-def _savings(comparison: Comparison, figure_of: str, label: str, ideal: str, path: PathLike | None) -> Figure:
+def _savings(comparison: Compared, figure_of: str, label: str, ideal: str, path: PathLike | None) -> Figure:
     figure, made = grid_of(comparison, lambda _: _HEIGHT)
     look = looks(comparison.rows)
     for panel, axes, first in made:
@@ -151,11 +87,11 @@ def _savings(comparison: Comparison, figure_of: str, label: str, ideal: str, pat
     return finish(figure, look, [_UNGATED, _IMAGE, line], path)
 
 
-def _accuracy(comparison: Comparison, path: PathLike | None) -> Figure:
+def _accuracy(comparison: Compared, path: PathLike | None) -> Figure:
     known = [row for row in comparison.rows if row["accuracy"] is not None]
     if not known:
         raise CgsimError("compare: no trace tells its accuracy; there is nothing to draw against cycles")
-    kept = type(comparison)(known, _kept_samples(comparison, known))
+    kept = Compared(known, _kept_samples(comparison, known))
     figure, made = grid_of(kept, lambda _: _HEIGHT)
     look = looks(known)
     for panel, axes, first in made:
@@ -204,13 +140,6 @@ def _gated(row: Row) -> bool:
     return bool(row["gates"]) and row["gates"] != "static"
 
 
-def _kept_samples(comparison: Comparison, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+def _kept_samples(comparison: Compared, rows: Sequence[Row]) -> dict[str, np.ndarray]:
     parts = [comparison.samples_of(row) for row in rows]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def thinned(values: np.ndarray) -> np.ndarray:
-    """Return at most _CLOUD of the values, at equal distances."""
-    if len(values) <= _CLOUD:
-        return values
-    return values[np.linspace(0, len(values) - 1, _CLOUD).astype(int)]

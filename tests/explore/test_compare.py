@@ -13,7 +13,7 @@ import pytest
 import cgsim
 from cgsim.errors import CgsimError
 from cgsim.explore.ungated import without_gates
-from cgsim.results.compare import COLUMNS, SAMPLE_COLUMNS
+from cgsim.results.compared import COLUMNS, SAMPLE_COLUMNS
 from cgsim.trace import tiny_network
 from tests.explore.comparable import GRANULARITY, write
 

@@ -10,8 +10,9 @@ import pytest
 
 from cgsim.errors import CgsimError
 from cgsim.results import style
-from cgsim.results.compare import COLUMNS, Comparison, row_figures, sample_figures
+from cgsim.results.compare import Comparison
 from cgsim.results.compare_methods import Look, is_ungated, looks, method_of
+from cgsim.results.compared import COLUMNS, row_figures, sample_figures
 
 METHODS = (
     ("dense", "", (1.0,)),
