@@ -45,7 +45,7 @@ class Look:
             "color": self.colour,
             "marker": self.mark,
             "markersize": self.size,
-            "markerfacecolor": "white" if self.hollow else self.colour,
+            "markerfacecolor": "none" if self.hollow else self.colour,
             "markeredgecolor": self.colour if self.hollow else "white",
             "markeredgewidth": 1.2 if self.hollow else 0.6,
             "linewidth": 1.1,
@@ -84,7 +84,8 @@ def look_of(row: Mapping[str, Any]) -> Look:
     name, gates = method_of(row), str(row["gates"])
     if row["method"] == "synthetic":
         return Look(*_SYNTHETIC.get(gates, _OTHER))
-    return Look(*_KNOWN.get(str(row["method"]), _OTHER), hollow=name.endswith(MERGED))
+    merged = name.endswith(MERGED)
+    return Look(*_KNOWN.get(str(row["method"]), _OTHER), hollow=merged, size=8.0 if merged else 6.0)
 
 
 def _rank(name: str, order: Sequence[str]) -> tuple[int, str]:

@@ -82,7 +82,7 @@ def lines_of(axes, label: str) -> list[Any]:
     return [
         line for line in axes.lines
         if line.get_marker() == look[label.removesuffix(", merged")]
-        and (line.get_markerfacecolor() == "white") == hollow
+        and (line.get_markerfacecolor() == "none") == hollow
     ]  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_every_method_has_a_colour_and_a_mark_of_its_own(comparison):
     ]  # fmt: skip
     solid = [look for look in found.values() if not look.hollow]
     assert len({look.colour for look in solid}) == len({look.mark for look in solid}) == len(solid)
-    assert found["gate-decorator, merged"] == Look(style.VERMILLION, "s", hollow=True)
+    assert found["gate-decorator, merged"] == Look(style.VERMILLION, "s", hollow=True, size=8.0)
 
 
 def test_synthetic_gates_are_told_apart():
