@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
-from cgsim import CgsimError
+from cgsim import CgsimError, load_trace
+from cgsim.models import evaluate_command, pictures, record_command, train_command
 from cgsim.models.graph import derive_network
 from cgsim.models.layers import placement
 from cgsim.models.layers.cgnet import CGConv2d
@@ -14,6 +16,7 @@ from cgsim.models.methods import make_method
 from cgsim.models.networks import efficientnet_lite
 from cgsim.models.networks.build import build_network
 from cgsim.models.networks.efficientnet_lite import EfficientNetLite0, from_published, is_published
+from cgsim.models.pictures import Pictures
 from cgsim.models.rotation import spaces_of
 from cgsim.models.warm_start import adopt
 
@@ -285,3 +288,90 @@ def test_a_gated_network_is_traced_with_the_first_inputs_as_base(shallow):
     assert [layer.name for layer in layers] == [f"blocks.{i}.expand" for i in range(1, 6)] + ["head"]
     assert all((layer.base_channels, layer.base_groups) == (layer.in_shape[0] // 4, 1) for layer in layers)
     assert np.prod(network.by_name["blocks.1.depthwise"].out_shape) == 96 * 8 * 8
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Ten small pictures of five classes, without splits."""
+    for index in range(10):
+        pixels = np.random.default_rng(index).integers(0, 256, (6, 7, 3), np.uint8)
+        path = tmp_path / "photos" / f"n{index % 5:08d}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).resize((70, 60), Image.Resampling.BICUBIC).save(path)
+    return str(tmp_path / "photos")
+
+
+def test_from_published_weights_to_a_trace(tmp_path, shallow, photographs, monkeypatch):
+    """Weights become a run, which teaches a gated one; both are compared, and the trace says how."""
+    monkeypatch.setattr(pictures, "SIDE", 32)
+    monkeypatch.setattr(pictures, "SHORTER_SIDE", 40)
+    torch.save(published_names(settle(plain(5)).state_dict()), tmp_path / "weights.pth")
+    base, run, trace = (str(tmp_path / name) for name in ("base", "run", "e.trace.parquet"))
+    common = {"network": "efficientnet-lite0", "data": photographs, "progress": False, "threads": 1}
+    made = train_command(
+        output=base, recipe="none-efficientnet-lite0", init=str(tmp_path / "weights.pth"), **common
+    )
+    assert [row["kind"] for row in made["history"]] == ["init"]
+    settings = {"batch_size": 4, "epochs": 2}
+    options = {"recipe": "cgnet-efficientnet-lite0", "init": base, "teacher": base, "settings": settings}
+    result = train_command(output=run, **options, **common)
+    assert len(result["history"]) == 2
+    found = evaluate_command(run, data=photographs, ungated=base, progress=False)
+    assert found["samples"] == 2
+    assert found["agreement"] in (0, 0.5, 1)
+    assert found["gated_layers_reduction"] > found["flop_reduction"] > 1
+    recorded = record_command(run, data=photographs, output=trace, samples=2, ungated=base, progress=False)
+    assert recorded["accuracy_ungated"] == made["accuracy"]
+    metadata = load_trace(trace).metadata
+    assert metadata.dataset == "10 ImageNet photographs"
+    assert metadata.method_parameters["agreement_with_ungated"] == found["agreement"]
+    assert metadata.method_parameters["gated_layers_reduction"] == round(found["gated_layers_reduction"], 4)
+    assert "--recipe none-efficientnet-lite0" in metadata.command
+    assert "--init WEIGHTS" in metadata.command
+
+    again = str(tmp_path / "again")  # killed after the first epoch, and resumed
+    crops = Pictures.crops
+    monkeypatch.setattr(Pictures, "crops", interrupted(crops, after=2))
+    with pytest.raises(KeyboardInterrupt):
+        train_command(output=again, **options, **common)
+    monkeypatch.setattr(Pictures, "crops", crops)
+    resumed = train_command(output=again, **options, **common, resume=True)
+    for row, other in zip(result["history"], resumed["history"], strict=True):
+        assert {**row, "seconds": 0} == {**other, "seconds": 0}
+
+
+def interrupted(crops, after):
+    """Crops that are interrupted once `after` batches were cut."""
+    count = iter(range(after))
+
+    def cut(*arguments):
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        return crops(*arguments)
+
+    return cut
+
+
+def plain(classes):
+    return build_network("efficientnet-lite0", in_channels=3, classes=classes)
+
+
+def test_nothing_to_train_and_nothing_to_begin_with(tmp_path, photographs):
+    with pytest.raises(CgsimError, match=r"recipe: epochs 0 trains nothing; it needs weights .*\(init\)"):
+        train_command(
+            output=str(tmp_path / "run"),
+            data=photographs,
+            network="efficientnet-lite0",
+            recipe="none-efficientnet-lite0",
+        )
+
+
+def test_pixel_statistics_must_fit(tmp_path, photographs):
+    for settings, message in (
+        ({"pixel_mean": [0.5]}, "expected as many numbers in both"),
+        ({"pixel_mean": [0.5], "pixel_deviation": [1]}, "pixel_mean has 1 numbers, .* have 3 channels"),
+    ):
+        with pytest.raises(CgsimError, match=message):
+            train_command(
+                output=str(tmp_path / "run"), data=photographs, network="resnet8", settings=settings
+            )
