@@ -14,7 +14,19 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 
 
-KNOWN = ("train", "evaluate", "merge", "quantize", "record", "simulate", "sweep", "compare", "trace", "hardware", "dram")
+KNOWN = (
+    "train",
+    "evaluate",
+    "merge",
+    "quantize",
+    "record",
+    "simulate",
+    "sweep",
+    "compare",
+    "trace",
+    "hardware",
+    "dram",
+)
 
 
 def commands(text):
