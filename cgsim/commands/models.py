@@ -247,8 +247,7 @@ def run_record(arguments: argparse.Namespace) -> None:
     for name, key in (("accuracy", "accuracy_gated"), ("ungated", "accuracy_ungated")):
         if result.get(key) is not None:
             told.append(f"{name} {100 * result[key]:.2f} %")
-    if result.get("flop_reduction"):
-        told.append(f"FLOP reduction {result['flop_reduction']:.2f}")
+    told.append(f"FLOP reduction {result['flop_reduction_test_set']:.2f} (test set)")
     print(f"{result['trace']}: {', '.join(told)}")
 
 
