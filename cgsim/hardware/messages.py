@@ -166,7 +166,10 @@ def _advice(field: FieldInfo | None, value: Any) -> str:
     if field is None:
         return ""
     if get_origin(field.annotation) is Literal and isinstance(value, str):
-        close = nearest(value, get_args(field.annotation))
+        choices = get_args(field.annotation)
+        if value.strip() in [str(choice) for choice in choices if not isinstance(choice, str)]:
+            return f"; write {value.strip()}"
+        close = nearest(value, [choice for choice in choices if isinstance(choice, str)])
         return close if "did you mean" in close else ""
     if field.annotation not in (int, float):
         return ""

@@ -76,6 +76,14 @@ def test_zero(values, key):
     assert refusal(replaced(values, key, 0)) == f"{key}: expected {expected(LEAVES[key])}, got 0"
 
 
+@pytest.mark.parametrize(("value", "advice"), [("64", "; write 64"), ("", ""), ("many", "")])
+def test_a_choice_of_numbers_takes_no_text(values, value, advice):
+    wanted = expected(LEAVES["dma.burst_bytes"])
+    assert refusal(replaced(values, "dma.burst_bytes", value)) == (
+        f"dma.burst_bytes: expected {wanted}, got {value!r}{advice}"
+    )
+
+
 def test_latency_may_be_zero(values):
     values["dram"]["latency_cycles"] = values["gate_unit"]["compare_latency"] = 0
     assert load_hardware(values).dram.latency_cycles == 0
