@@ -204,11 +204,16 @@ def test_rotated_inputs_are_uncorrelated_and_ordered_by_use(shallow):
         model(x)
     flat = torch.cat(seen).transpose(0, 1).flatten(1).double()
     correlation = flat @ flat.T / flat.shape[1]
+    size = correlation.diagonal().sqrt()
+    correlation /= size[:, None] * size
     torch.testing.assert_close(correlation, torch.eye(len(flat), dtype=torch.float64), atol=1e-3, rtol=0)
     norm = block.expand_bn
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    carried = (block.expand.weight[:, :, 0, 0] * scale[:, None]).square().sum(0)
+    carried = (block.expand.weight[:, :, 0, 0] * scale[:, None]).square().sum(0) * size**2
     assert (carried.diff() <= carried.max() * 1e-3).all()
+    written = model.blocks[0].project.weight[:, :, 0, 0].square().sum(1)
+    read = block.expand.weight[:, :, 0, 0].square().sum(0)
+    torch.testing.assert_close(written, read, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("reduction", [2.3, 3.0])
