@@ -111,9 +111,8 @@ def test_batches_that_cannot_be_shared_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="half precision with a scaler exists on CUDA only")
 def test_ungated_networks_take_half_precision_on_a_gpu(dataset, tmp_path):
-    if not torch.cuda.is_available():
-        pytest.skip("needs CUDA")
     recipe = Recipe(epochs=1, batch_size=16, precision="float16")
     options = {"network": "resnet8", "method": "none", "progress": False}
     result = train(data=dataset, output=tmp_path / "run", recipe=recipe, **options)

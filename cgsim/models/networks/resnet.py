@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from cgsim.models.networks.cifar_resnet import ORDERS
 STEMS: tuple[str, ...] = ("imagenet", "cifar")
 
 
-class _Block(nn.Module):
+class _Block(nn.Module, ABC):
     """A residual block: `branch`, and a 1 x 1 projection `downsample` where the shape changes.
 
     `order` says where the last ReLU stands: "after_add" (the original) or "before_add" (so that it follows
@@ -30,9 +31,9 @@ class _Block(nn.Module):
             conv = method.conv(inputs, outputs, 1, stride, role="shortcut")
             self.downsample = nn.Sequential(conv, method.norm(outputs, conv))
 
+    @abstractmethod
     def branch(self, x: Tensor) -> Tensor:
         """What is added to the shortcut."""
-        raise NotImplementedError
 
     def finish(self, y: Tensor) -> Tensor:
         """What stands behind the sum."""
