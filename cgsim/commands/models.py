@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="KEY=VALUE",
         help="instead of the recipe's value, such as batch_size=64 or gating.target=0.6",
     )
-    train.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's epochs")
+    train.add_argument("--epochs", type=natural, metavar="N", help="instead of the recipe's epochs")
     train.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
     train.add_argument(
         "--device", default="auto", metavar="D", help="cpu, cuda, or auto (default): CUDA if there is one"

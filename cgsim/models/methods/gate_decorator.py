@@ -74,11 +74,11 @@ class GateDecorator(Method):
         role: Role = "body",
         activation: str | None = None,
     ) -> nn.Module:
-        """A PrunableConv2d, wherever it stands; what classifies is left as it is."""
+        """A PrunableConv2d, wherever it stands; a classifier is a linear layer."""
         conv = super().conv(
             inputs, outputs, kernel, stride, padding, groups, role=role, activation=activation
         )
-        return PrunableConv2d(conv) if isinstance(conv, nn.Conv2d) and role != "classifier" else conv
+        return PrunableConv2d(conv) if isinstance(conv, nn.Conv2d) else conv
 
     def norm(self, channels: int, conv: nn.Module) -> nn.Module:
         """A gated batch norm behind a PrunableConv2d."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cgsim.models.fields import coerce_fields
 
-Role = Literal["stem", "body", "shortcut", "classifier"]
+Role = Literal["stem", "body", "shortcut"]
 MakeBlock = Callable[[int, int, int], nn.Module]
 """Builds a residual block from input channels, output channels and stride; it has a method `branch(x)`."""
 
