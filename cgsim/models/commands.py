@@ -209,7 +209,15 @@ def quantize_command(
     assert isinstance(normalize, Normalize)
     quantized = quantize(model, trained_on.spread(calibration), normalize)
     network = derive_network(model, tuple(config["dataset"]["shape"]), config["network"])
-    found = compare(model, quantized, dataset.test, normalize, network, progress=progress)
+    found = compare(
+        model,
+        quantized,
+        dataset.test,
+        normalize,
+        network,
+        reference_macs=reference_macs(config),
+        progress=progress,
+    )
     about = {
         "scheme": SCHEME,
         "calibration_images": calibration,

@@ -32,10 +32,14 @@ def compare(
     normalize: Preprocess,
     network: Network,
     batch_size: int = 250,
+    reference_macs: int | None = None,
     progress: bool = False,
 ) -> Comparison:
-    """Run both models (at inference, on the CPU) over all images of `data`."""
-    tallies = Tally(network), Tally(network)
+    """Run both models (at inference, on the CPU) over all images of `data`.
+
+    `reference_macs`: those of the ungated network, per sample (None: of `network`, dense).
+    """
+    tallies = Tally(network, reference_macs), Tally(network, reference_macs)
     changed: dict[str, int] = {}
     gates: dict[str, int] = {}
     predictions = 0

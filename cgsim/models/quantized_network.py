@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models.integer import LOWEST
 from cgsim.models.layers.cgnet import CGConv2d
+from cgsim.models.layers.gated_norm import PrunableConv2d
 from cgsim.models.networks.cifar_resnet import BasicBlock, CifarResNet
 from cgsim.models.quantized_layers import (
     InputTable,
@@ -111,9 +112,10 @@ def quantized_conv(module: nn.Module, name: str) -> QuantizedConv2d:
         return QuantizedConv2d(
             module.in_channels, module.out_channels, kernel, stride, padding, dilation, module.groups
         )
+    merge = "; `cgsim merge` first" if isinstance(module, PrunableConv2d) else ""
     raise CgsimError(
         f"quantize: layer {name!r}: {type(module).__name__} cannot be quantised; expected CGConv2d or "
-        f"nn.Conv2d without bias, zero-padded"
+        f"nn.Conv2d without bias, zero-padded{merge}"
     )
 
 

@@ -186,9 +186,11 @@ def test_a_merged_run_can_be_quantised(runs, dataset, tmp_path, monkeypatch):
     folder, told = runs
     monkeypatch.setattr(commands, "load_dataset", lambda _path: dataset)
     output = str(tmp_path / "integers")
-    commands.quantize_command(
-        str(folder / "merged"), data="quadrants", output=output, calibration=32, progress=False
-    )
+    options = {"data": "quadrants", "output": output, "calibration": 32, "progress": False}
+    with pytest.raises(CgsimError, match="'conv1': PrunableConv2d cannot .*; `cgsim merge` first"):
+        commands.quantize_command(str(folder / "pruned"), **options)
+    found = commands.quantize_command(str(folder / "merged"), **options)
+    assert found["flop_reduction_quantized"] == round(told["macs_ungated"] / told["macs"], 4) > 1
     model, config, _state = load_model(output)
     assert derive_network(model, (1, 12, 12), "resnet8").dense_macs == told["macs"]
     assert reference_macs(config) == told["macs_ungated"]
