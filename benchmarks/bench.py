@@ -65,7 +65,7 @@ def kernel_calls(trace: Trace, hardware: cgsim.Hardware, samples: np.ndarray) ->
     for operation in operations(trace.network):
         if operation.layer.gate != "activation":
             continue
-        way = Gated(trace, hardware, operation)
+        way = Gated(trace, hardware, operation, operation)
         gates = way.packed(samples)
         calls.append((way.mapped, gates.reshape(-1, batch, *gates.shape[1:])))
     return lambda: [own.gated(gates) for own, gates in calls]

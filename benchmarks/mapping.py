@@ -57,7 +57,7 @@ def main() -> None:
             continue
         cases = [("dense", Mapped(operation.ungated(), hardware, 1, tiling=ANY), None)]
         if layer.gate == "activation":
-            way = Gated(trace, hardware, operation)
+            way = Gated(trace, hardware, operation, operation)
             groups, calibration = hardware.array.column_groups, way._calibration()
             cases.append(("gated", Mapped(operation, hardware, groups, calibration, ANY), calibration))
         for mode, mapped, calibration in cases:

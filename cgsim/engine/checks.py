@@ -11,50 +11,50 @@ from cgsim.engine.columns import MODES, PHASES, STALLS, TENSORS
 from cgsim.mapping.operations import Operation
 
 if TYPE_CHECKING:
-    from cgsim.engine.replays import Kept
+    from cgsim.engine.replays import Replay
 
 
 def check_conservation(
     columns: dict[str, np.ndarray],
     executed: np.ndarray,
     stored: np.ndarray,
-    todo: tuple[Operation, ...],
+    replays: Sequence[Replay],
     batch: int,
-    kept: Sequence[Kept],
 ) -> None:
     """Raise AssertionError, with the layer's name, where a count of the run contradicts another.
 
-    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not `kept` on chip is
+    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not kept on chip is
     stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once
     per batch of at most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from the gates
     without the engine.
     """
-    samples = len(executed) // len(todo)
+    samples = len(executed) // len(replays)
     for mode in MODES:
         names = [f"{phase}_cycles" for phase in PHASES] + [f"{cause}_stall_cycles" for cause in STALLS]
         parts = np.sum([columns[f"{mode}_{name}"] for name in names], axis=0)
         _equal(columns, f"{mode} phases and stalls", parts, columns[f"{mode}_cycles"])
         total = np.sum([columns[f"{mode}_{tensor}_bytes"] for tensor in TENSORS], axis=0)
         _equal(columns, f"{mode} bytes of the tensors", total, columns[f"{mode}_offchip_bytes"])
-        outputs = np.array([_outputs(o) for o in todo])
-        bits = np.array([o.layer.activation_bits for o in todo])
-        own = [getattr(one, mode) for one in kept]
-        stores = np.array([not one.output_kept for one in own])
+        own = [
+            (one.dense_operation, one.kept.dense) if mode == "dense" else (one.operation, one.kept.gated)
+            for one in replays
+        ]
+        outputs = np.array([_outputs(operation) for operation, _ in own])
+        bits = np.array([one.layer.activation_bits for one in replays])
+        stores = np.array([not kept.output_kept for _, kept in own])
         expected = (stored if mode == "gated" else np.tile(outputs, samples)) * np.tile(stores, samples)
         written = columns[f"{mode}_activations_write_bytes"]
         _at_least(columns, f"{mode} bytes written", written, expected * np.tile(bits, samples) // 8)
         operands = [
-            o.residuals - one.operands_kept if o.layer.on_array else 0
-            for o, one in zip(todo, own, strict=True)
+            operation.residuals - kept.operands_kept if operation and operation.layer.on_array else 0
+            for operation, kept in own
         ]
         residual = outputs * bits * np.array(operands) // 8
         read = columns[f"{mode}_residual_read_bytes"]
         _at_least(columns, f"{mode} residual bytes", read, np.tile(residual, samples))
     weights = [
-        o.layer.out_channels * o.layer.reduction * o.layer.weight_bits // 8 // batch
-        if o.layer.on_array
-        else 0
-        for o in todo
+        layer.out_channels * layer.reduction * layer.weight_bits // 8 // batch if layer.on_array else 0
+        for layer in (one.layer for one in replays)
     ]
     _at_least(
         columns, "dense weight bytes", columns["dense_base_weights_read_bytes"], np.tile(weights, samples)
@@ -62,9 +62,10 @@ def check_conservation(
     _equal(columns, "executed MACs", columns["gated_macs"], executed)
 
 
-def _outputs(operation: Operation) -> int:
-    layer = operation.layer
-    return 0 if layer.operator == "gate_network" else layer.out_channels * layer.pixels
+def _outputs(operation: Operation | None) -> int:
+    if operation is None or operation.layer.operator == "gate_network":
+        return 0
+    return operation.layer.out_channels * operation.layer.pixels
 
 
 def _equal(columns: dict[str, np.ndarray], what: str, got: np.ndarray, expected: np.ndarray) -> None:

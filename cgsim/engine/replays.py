@@ -69,34 +69,48 @@ def share_out(counts: np.ndarray, samples: int) -> np.ndarray:
 class Replay:
     """Base of all ways: gated execution that is dense execution on the array."""
 
-    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation, kept: Kept = Kept()) -> None:
-        """Choose the mappings; raises CgsimError for what is not modelled."""
-        self.trace, self.hardware, self.operation, self.kept = trace, hardware, operation, kept
-        self.layer = operation.layer
-        self._counted: dict[tuple[int, Residency], np.ndarray] = {}
+    def __init__(
+        self,
+        trace: Gates,
+        hardware: Hardware,
+        operation: Operation,
+        dense_operation: Operation | None,
+        kept: Kept = Kept(),
+    ) -> None:
+        """Choose the mappings; raises CgsimError for what is not modelled.
 
-    def dense_batch(self, samples: int, residency: Residency) -> np.ndarray:
+        `operation` is that of gated execution; None: dense execution has the layer fused into another one.
+        """
+        self.trace, self.hardware, self.kept = trace, hardware, kept
+        self.operation, self.dense_operation = operation, dense_operation
+        self.layer = operation.layer
+        self._counted: dict[tuple[Operation, int, Residency], np.ndarray] = {}
+
+    def ungated_batch(self, operation: Operation, samples: int, residency: Residency) -> np.ndarray:
         """Counts of `samples` samples without gates: int64 [RESULTS]."""
-        return mapped(self.operation.ungated(), self.hardware, 1, residency=residency).dense(samples)
+        return mapped(operation.ungated(), self.hardware, 1, residency=residency).dense(samples)
 
     def dense(self, samples: np.ndarray, batch: int) -> np.ndarray:
         """Dense execution of the samples with these indices: int64 [S, RESULTS]."""
-        return self._plain(len(samples), batch, self.kept.dense)
+        if self.dense_operation is None:
+            return np.zeros((len(samples), RESULTS), np.int64)
+        return self._ungated(self.dense_operation, len(samples), batch, self.kept.dense)
 
-    def _plain(self, count: int, batch: int, residency: Residency) -> np.ndarray:
+    def _ungated(self, operation: Operation, count: int, batch: int, residency: Residency) -> np.ndarray:
         """Execution of `count` samples without gates: int64 [count, RESULTS]."""
         whole, rest = divmod(count, batch)
         parts = []
         if whole:
-            parts.append(np.tile(share_out(self._once(batch, residency)[None], batch), (whole, 1)))
+            once = self._once(operation, batch, residency)
+            parts.append(np.tile(share_out(once[None], batch), (whole, 1)))
         if rest:
-            parts.append(share_out(self._once(rest, residency)[None], rest))
+            parts.append(share_out(self._once(operation, rest, residency)[None], rest))
         return np.concatenate(parts)
 
-    def _once(self, samples: int, residency: Residency) -> np.ndarray:
-        key = (samples, residency)
+    def _once(self, operation: Operation, samples: int, residency: Residency) -> np.ndarray:
+        key = (operation, samples, residency)
         if key not in self._counted:
-            self._counted[key] = self.dense_batch(samples, residency)
+            self._counted[key] = self.ungated_batch(operation, samples, residency)
         return self._counted[key]
 
     def gated(self, samples: np.ndarray, batch: int) -> Replayed:
@@ -110,7 +124,8 @@ class Replay:
         return Replayed(found.counts + np.concatenate(parts), macs, found.density)
 
     def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
-        return self._without_gates(self._plain(len(samples), batch, self.kept.gated))
+        counts = self._ungated(self.operation, len(samples), batch, self.kept.gated)
+        return self._without_gates(counts)
 
     def _without_gates(self, counts: np.ndarray) -> Replayed:
         return Replayed(counts, np.full(len(counts), self.layer.dense_macs), np.ones(len(counts)))
@@ -132,14 +147,12 @@ class Replay:
 
     def describe(self) -> list[dict[str, Any]]:
         """The tilings of both modes, for the report."""
+        assert self.dense_operation is not None, "only additions are fused"
+        dense = mapped(self.dense_operation.ungated(), self.hardware, 1, residency=self.kept.dense)
         return [
             {"layer": self.layer.name, "mode": mode, **own.describe()}
-            for mode, own in (("dense", self._dense), ("gated", self.mapped))
+            for mode, own in (("dense", dense), ("gated", self.mapped))
         ]
-
-    @cached_property
-    def _dense(self) -> Mapped:
-        return mapped(self.operation.ungated(), self.hardware, 1, residency=self.kept.dense)
 
     @property
     def mapped(self) -> Mapped:
@@ -154,7 +167,7 @@ class Ungated(Replay):
 class VectorLayer(Replay):
     """A layer of the vector unit. Channels that are off in its result are not read, computed or stored."""
 
-    def dense_batch(self, samples: int, residency: Residency) -> np.ndarray:
+    def ungated_batch(self, operation: Operation, samples: int, residency: Residency) -> np.ndarray:  # noqa: ARG002
         """Tile by tile, sample by sample."""
         return self._counts(self.layer.out_channels, samples, residency)
 
@@ -215,7 +228,7 @@ class GateNetwork(VectorLayer):
     One that picks the channels of a gather runs without gate logic too: what follows needs them.
     """
 
-    def dense_batch(self, samples: int, residency: Residency) -> np.ndarray:
+    def ungated_batch(self, operation: Operation, samples: int, residency: Residency) -> np.ndarray:  # noqa: ARG002
         """Nothing is computed."""
         return self._counts(0, samples, residency)
 
@@ -234,9 +247,16 @@ class GateNetwork(VectorLayer):
 class Gated(Replay):
     """A layer whose gates are activations or pixels."""
 
-    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation, kept: Kept = Kept()) -> None:
+    def __init__(
+        self,
+        trace: Gates,
+        hardware: Hardware,
+        operation: Operation,
+        dense_operation: Operation | None,
+        kept: Kept = Kept(),
+    ) -> None:
         """Choose the mappings; the gated one on the first batch of the trace."""
-        super().__init__(trace, hardware, operation, kept)
+        super().__init__(trace, hardware, operation, dense_operation, kept)
         groups = hardware.array.column_groups
         self._own = mapped(operation, hardware, groups, self._calibration(), kept.gated)
 
@@ -301,9 +321,16 @@ class Channels(Gated):
     (`static`) are run in batches.
     """
 
-    def __init__(self, trace: Gates, hardware: Hardware, operation: Operation, kept: Kept = Kept()) -> None:
+    def __init__(
+        self,
+        trace: Gates,
+        hardware: Hardware,
+        operation: Operation,
+        dense_operation: Operation | None,
+        kept: Kept = Kept(),
+    ) -> None:
         """Choose the mappings: for what is left if that is known, otherwise for the whole layer."""
-        Replay.__init__(self, trace, hardware, operation, kept)
+        Replay.__init__(self, trace, hardware, operation, dense_operation, kept)
         network, layer = trace.network, self.layer
         self._finer = layer.gate in ("activation", "pixel")
         self._fixed = layer.gate != "channel" and all(

@@ -28,7 +28,8 @@ from cgsim.engine.replays import (
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware
 from cgsim.mapping.capacity import require_fits
-from cgsim.mapping.operations import Operation, operations
+from cgsim.mapping.keep import NOTHING_KEPT
+from cgsim.mapping.operations import WHOLE_CHANNELS, Operation, operations
 from cgsim.mapping.residents import residencies
 
 PIECE = 64
@@ -89,26 +90,31 @@ def run(
     if check:
         implied = np.stack([replay.implied_macs(chosen) for replay in replays], axis=1).ravel()
         stored = np.stack([replay.stored(chosen) for replay in replays], axis=1).ravel()
-        check_conservation(columns, implied, stored, todo, batch, [replay.kept for replay in replays])
+        check_conservation(columns, implied, stored, replays, batch)
     fused = {operation.layer.name: list(operation.fused) for operation in todo if operation.fused}
     mapping = [line for replay in replays for line in replay.describe()]
     return Counts(columns, fused, mapping)
 
 
 def operations_of(trace: Gates, hardware: Hardware) -> tuple[Operation, ...]:
-    """What is executed, in order. Raises CgsimError for layers that do not fit the buffers."""
-    todo = operations(trace.network)
+    """What gated execution does, in order. Raises CgsimError for layers that do not fit the buffers."""
+    skipped = WHOLE_CHANNELS if hardware.gate_unit.enabled else WHOLE_CHANNELS - {"channel"}
+    todo = operations(trace.network, skipped)
     require_fits(todo, hardware)
     return todo
 
 
 def replays_of(trace: Gates, hardware: Hardware, todo: Sequence[Operation]) -> list[Replay]:
-    """The way in which each operation is replayed."""
-    kept = [residencies(trace.network, todo, hardware, gated) for gated in (False, True)]
-    return [
-        _way(trace, hardware, operation)(trace, hardware, operation, Kept(dense, gated))
-        for operation, dense, gated in zip(todo, *kept, strict=True)
-    ]
+    """The way in which each operation is replayed; dense execution fuses whatever the ungated network can."""
+    dense = operations(trace.network, skipped=())
+    dense_kept = residencies(trace.network, dense, hardware, False)
+    of_dense = {own.layer.name: (own, kept) for own, kept in zip(dense, dense_kept, strict=True)}
+    replays = []
+    for operation, kept in zip(todo, residencies(trace.network, todo, hardware, True), strict=True):
+        own, own_kept = of_dense.get(operation.layer.name, (None, NOTHING_KEPT))
+        way = _way(trace, hardware, operation)
+        replays.append(way(trace, hardware, operation, own, Kept(own_kept, kept)))
+    return replays
 
 
 def _samples(available: int, samples: Sequence[int] | None) -> np.ndarray:

@@ -9,10 +9,8 @@ from typing import Any
 from cgsim.errors import CgsimError
 from cgsim.explore.ungated import has_ungated_twin
 from cgsim.trace import Trace
+from cgsim.trace.metadata import REFERENCE
 from cgsim.trace.network import INPUT, Network
-
-REFERENCE = "reference_macs"
-"""Key of a trace's `method_parameters`: MACs per sample of its ungated network, where it is another one."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The ungated network of a trace: the same layers without gates, as a network that was never gated has them.
 
-A run's own dense execution leaves additions apart where gates do (docs/machine-model.md), so a comparison of
-methods needs this one.
+A run's dense execution costs the same; this is for networks of which nothing else is to be run.
 """
 
 from __future__ import annotations

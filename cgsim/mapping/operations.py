@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from cgsim.mapping.layout import input_cuts
 from cgsim.trace.network import Layer, Network
+
+WHOLE_CHANNELS = frozenset({"channel", "static"})
+"""Kinds of gates of whole channels."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class Operation:
         return Operation(layer, (), self.residuals, result_channels=self.result_channels)
 
 
-def operations(network: Network) -> tuple[Operation, ...]:
-    """Operations of `network` in execution order.
+def operations(network: Network, skipped: Collection[str] = WHOLE_CHANNELS) -> tuple[Operation, ...]:
+    """Operations of `network` in execution order; gates of the kinds `skipped` leave channels uncomputed.
 
     An addition is fused into its producer that executes last, if that runs on the array, computes all its
     channels, and nobody else reads it: every other operand is then complete, and the sum replaces the
@@ -59,7 +63,7 @@ def operations(network: Network) -> tuple[Operation, ...]:
             continue
         target = host.get(last, last)
         hosts = target in order and network.by_name[target].on_array
-        if hosts and network.by_name[target].gate not in ("channel", "static") and readers[last] == 1:
+        if hosts and network.by_name[target].gate not in skipped and readers[last] == 1:
             host[layer.name] = target
             fused.setdefault(target, []).append(layer)
     return tuple(

@@ -25,6 +25,7 @@ from cgsim.models.remake import recipe_commands
 from cgsim.models.run_config import ORIGINS
 from cgsim.models.runs import load_model, preprocessing, reference_macs, require_same_data
 from cgsim.models.training import train
+from cgsim.trace.metadata import REFERENCE
 
 BUNDLED = 4
 """Images that go into a bundle with the quantised network."""
@@ -272,7 +273,7 @@ def _evaluated(
 
 def _parameters(config: dict[str, Any]) -> dict[str, Any]:
     """What a trace's metadata say about how a model was made; `reference_macs` are the ungated network's."""
-    found: dict[str, Any] = {"reference_macs": reference_macs(config)}
+    found: dict[str, Any] = {REFERENCE: reference_macs(config)}
     if "quantization" in config:
         found["quantization"] = config["quantization"]
     if config["method"] == "gate-decorator":

@@ -37,8 +37,9 @@ _COMPARISON = """\
 `cgsim compare` and `cgsim.compare` measure every trace against the *ungated network*: the same layers as a
 network that was never gated has them, on the same hardware, with its own best mapping. It is taken from
 `--baseline`, else from a trace of method `dense` with the same model, data set and MACs, else from the trace
-itself, its gates taken off. That is not always the *dense* execution above, which keeps additions apart where
-gates of whole channels do. `compare.parquet` has one row per trace and accelerator:
+itself, its gates taken off. Where a method changes shapes (Mixture-of-Depths, merged Gate Decorator), that is
+another network than the one of the *dense* execution above. `compare.parquet` has one row per trace and
+accelerator:
 """
 
 _TIMELINE = """\

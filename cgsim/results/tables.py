@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from cgsim.engine.columns import DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
 from cgsim.errors import CgsimError
 from cgsim.results.naming import batch_of, shown
+from cgsim.trace.metadata import REFERENCE
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cgsim.results.counted import CountedRun
 
 MIN_WIDTH = 72
@@ -158,7 +161,24 @@ def _layer_lines(run: CountedRun, total: Mapping[str, Any], width: int) -> list[
         row = {key: float(values[index]) for key, values in layers.items() if key in _KEYS}
         lines.append(_line(shorten(name, name_width), name_width, row, run.samples))
     lines += [rule, _line("total", name_width, {key: float(total[key]) for key in _KEYS}, run.samples)]
-    return lines
+    return lines + [line for remark in _remarks(run, layers) for line in _wrap(remark, width, indent=0)]
+
+
+def _remarks(run: CountedRun, layers: Mapping[str, np.ndarray]) -> list[str]:
+    """What dense execution is, where that is not plain."""
+    remarks = []
+    own = int(layers["dense_macs"].sum()) // run.samples
+    ungated = run.provenance["trace"]["metadata"].get("method_parameters", {}).get(REFERENCE, own)
+    if isinstance(ungated, int) and ungated != own:
+        remarks.append(
+            f"Dense is this network, {compact(own)} MACs, without gates. The ungated one it stands for has "
+            f"{compact(ungated)}: `cgsim compare` measures against that."
+        )
+    if ((layers["dense_cycles"] == 0) & (layers["operator"] == "add")).any():
+        remarks.append(
+            "Dense executes additions of 0 cycles with a convolution; gates of whole channels part them."
+        )
+    return remarks
 
 
 _KEYS = tuple(column[0] for column in _COLUMNS)

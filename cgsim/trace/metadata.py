@@ -13,6 +13,9 @@ FORMAT_VERSION = 1
 """The version that is written; `READABLE_VERSIONS` are those that can be read."""
 READABLE_VERSIONS = (1,)
 
+REFERENCE = "reference_macs"
+"""Key of `method_parameters`: MACs per sample of the ungated network, where it is another one."""
+
 METHODS = (
     "cgnet",
     "gate-decorator",

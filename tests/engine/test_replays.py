@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cgsim.engine.alone import array_cycles
 from cgsim.engine.run import run
 from cgsim.errors import CgsimError
+from cgsim.explore.ungated import ungated_run
 from cgsim.trace import INPUT, Layer, Network, load_trace, synthesize
 from cgsim.trace.networks import build_network
 from tests.conftest import VALIDATE
@@ -48,7 +49,7 @@ def test_every_granularity_is_conserved(tmp_path: Path, gate: str, dataflow: str
 @given(st.data(), networks(most=5), st.integers(1, 3), st.integers(0, 2**32 - 1))
 @settings(max_examples=300 if VALIDATE else 30, deadline=None)
 def test_random_networks(data: st.DataObject, network: Network, batch: int, seed: int) -> None:
-    """Whatever is off: conserved, and MACs as many as the slow count finds, one by one."""
+    """Whatever is off: conserved, and MACs as many as the slow count finds; dense is the ungated network."""
     samples = 3
     gates = random_gates(network, samples, seed, 0.7)
     target = data.draw(accelerators(batch))
@@ -60,6 +61,9 @@ def test_random_networks(data: st.DataObject, network: Network, batch: int, seed
             assert "not replayed, expected equal parts" in str(error)
             assert any(layer.groups > 1 or layer.gate != "none" for layer in network.layers)
             return
+    ungated = ungated_run(trace, target, np.arange(samples)).columns
+    for name in COUNTED:
+        assert columns[name.replace("gated", "dense")].sum() == ungated[name].sum()
     for sample in range(samples):
         counted = count_one_by_one(network, gates, sample)
         own = columns["sample"] == sample

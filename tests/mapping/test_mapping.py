@@ -49,6 +49,16 @@ def test_chained_additions_share_their_host() -> None:
     assert operation.residuals == 2
 
 
+@pytest.mark.parametrize("gate", ["channel", "static"])
+def test_an_addition_rides_on_a_layer_that_computes_all_its_channels(gate: str) -> None:
+    a = Layer("a", "conv2d", (4, 6, 6), (4, 6, 6), **CONV, gate=gate)
+    add = Layer("add", "add", (4, 6, 6), (4, 6, 6), producers=("a", "input"))
+    network = Network("n", (a, add))
+    assert [own.fused for own in operations(network)] == [(), ()]
+    assert [own.fused for own in operations(network, skipped=())] == [("add",)]
+    assert len(operations(network, {"static"})) == (2 if gate == "static" else 1)
+
+
 @given(layers(gated=True), st.integers(1, 4), st.integers(1, 3))
 def test_slots_hold_every_channel_once_and_never_mix_blocks(layer: Layer, groups: int, width: int) -> None:
     layout = slots(layer, groups * width, groups)

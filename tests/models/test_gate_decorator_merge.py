@@ -187,7 +187,7 @@ def test_a_merged_run_can_be_quantised(runs, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "load_dataset", lambda _path: dataset)
     output = str(tmp_path / "integers")
     options = {"data": "quadrants", "output": output, "calibration": 32, "progress": False}
-    with pytest.raises(CgsimError, match="'conv1': PrunableConv2d cannot .*; `cgsim merge` first"):
+    with pytest.raises(CgsimError, match=r"'conv1': PrunableConv2d cannot .*; `cgsim merge` first"):
         commands.quantize_command(str(folder / "pruned"), **options)
     found = commands.quantize_command(str(folder / "merged"), **options)
     assert found["flop_reduction_quantized"] == round(told["macs_ungated"] / told["macs"], 4) > 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from cgsim.engine.columns import PHASES, STALLS
 from cgsim.errors import CgsimError
 from cgsim.results.plots import PHASE_COLOURS, STALL_COLOURS
 from cgsim.results.tables import compact, describe_hardware, percent, ratio_text, shorten
-from tests.results.conftest import HARDWARE, make_columns, with_dram
+from tests.results.conftest import HARDWARE, PROVENANCE, make_columns, with_dram
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,21 @@ def test_total_line_holds_the_totals(run):
         percent(total["dense_utilization"]),
         percent(total["utilization"]),
     ]
+
+
+def test_what_dense_execution_is_gets_told_where_it_is_not_plain(make_run):
+    data = make_columns(["conv", "sum"], 2)
+    assert "Dense " not in make_run(data).table()
+    data["operator"] = np.where(data["layer"] == "sum", "add", data["operator"])
+    for name in data:
+        if name.startswith("dense_") and name.endswith("_cycles"):
+            data[name] = np.where(data["layer"] == "sum", 0, data[name])
+    metadata = PROVENANCE["trace"]["metadata"] | {"method_parameters": {"reference_macs": 40_800_000}}
+    table = make_run(data, trace=PROVENANCE["trace"] | {"metadata": metadata}).table()
+    assert max(map(len, table.splitlines())) <= 80
+    told = " ".join(table.split())
+    assert "The ungated one it stands for has 40.8M" in told
+    assert "Dense executes additions of 0 cycles with a convolution" in told
 
 
 def test_run_prints_itself(run):
