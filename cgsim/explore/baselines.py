@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgsim.errors import CgsimError
-from cgsim.explore.ungated import has_ungated_twin
 from cgsim.trace import Trace
 from cgsim.trace.metadata import REFERENCE
 from cgsim.trace.network import INPUT, Network
@@ -42,6 +41,11 @@ def choose_baselines(
                 f"compare: --baseline {trace.path}: no trace of its model {_told(trace)} is compared with it"
             )
     return chosen, _notes({**traces, **given}, chosen)
+
+
+def has_ungated_twin(network: Network) -> bool:
+    """Return whether the network without gates is the ungated one: not if it gathers channels."""
+    return all(layer.operator != "gather" for layer in network.layers)
 
 
 def own_macs(trace: Trace) -> int:

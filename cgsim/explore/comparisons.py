@@ -17,7 +17,6 @@ from cgsim.explore.executors import Executor
 from cgsim.explore.grid import Point, describe, grid_points
 from cgsim.explore.runs import choose_executor, chosen_samples, cut_tasks, open_traces, outcomes
 from cgsim.explore.tasks import Outcome, Task, row_key, run_each
-from cgsim.explore.ungated import has_ungated_twin, ungated_run
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.hardware.messages import fields, unit
 from cgsim.results import Run
@@ -92,10 +91,8 @@ def run_compared(task: Task) -> list[Outcome]:
     return run_each(task, _told)
 
 
-def _told(run: Run, trace: Trace) -> dict[str, Any]:
+def _told(run: Run) -> dict[str, Any]:
     samples = run.by_sample()
-    hardware = Hardware.from_dict(run.provenance["hardware"])
-    twin = has_ungated_twin(trace.network)
     figures = {
         "macs": samples["gated_macs"],
         "latency_cycles": latency_cycles(samples["gated_cycles"], run.batch),
@@ -103,7 +100,6 @@ def _told(run: Run, trace: Trace) -> dict[str, Any]:
     }
     return {
         "summary": run.summary(),
-        "ungated": ungated_run(trace, hardware, samples["sample"]).summary() if twin else None,
         "sample": samples["sample"],
         "figures": figures,
     }
@@ -186,7 +182,7 @@ def _result(
             key = keys[name][index]
             told = found[key]
             row = _head(key, name, trace, label, point) | {"baseline": baseline.name}
-            reference = found[keys[baseline.name][index]]["ungated"]
+            reference = found[keys[baseline.name][index]]["summary"]
             row |= row_figures(told["summary"], reference, baseline.macs)
             row |= _accuracies(trace, traces[baseline.name])
             rows.append(row)

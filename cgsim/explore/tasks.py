@@ -55,10 +55,10 @@ def row_key(trace: Trace, hardware: Hardware, samples: Sequence[int] | None) -> 
 
 def run_task(task: Task) -> list[Outcome]:
     """Simulate every point of a task, up to the first that fails, and keep the summaries."""
-    return run_each(task, lambda run, _: run.summary())
+    return run_each(task, Run.summary)
 
 
-def run_each(task: Task, told: Callable[[Run, Trace], dict[str, Any]]) -> list[Outcome]:
+def run_each(task: Task, told: Callable[[Run], dict[str, Any]]) -> list[Outcome]:
     """Simulate every point of a task, up to the first that fails, and keep what `told` makes of each run.
 
     The trace is opened once.
@@ -71,7 +71,7 @@ def run_each(task: Task, told: Callable[[Run, Trace], dict[str, Any]]) -> list[O
     for key, values in zip(task.keys, task.hardware, strict=True):
         try:
             run = simulate(trace, Hardware.from_dict(values), samples=task.samples, check=task.check)
-            outcomes.append(Outcome(key, told(run, trace)))
+            outcomes.append(Outcome(key, told(run)))
         except CgsimError as error:
             return [*outcomes, Outcome(key, None, str(error))]
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,21 @@ def traced(folder: Path, network: Network, gates: Gates, samples: int) -> Trace:
             own = {name: bits[index] for name, bits in gates.items() if name not in static}
             writer.append(Sample(str(index)), own)
     return load_trace(path)
+
+
+def without_gates(network: Network) -> Network:
+    """The same network never gated: without gates, and without networks that compute them for nobody."""
+    read = {name for layer in network.layers for name in layer.producers}
+    bare = {
+        "gate": "none",
+        "base_channels": 0,
+        "base_groups": 1,
+        "gate_network_macs": 0,
+        "off_outputs": "zero",
+    }
+    layers = [replace(layer, **bare) for layer in network.layers]
+    kept = [layer for layer in layers if layer.operator != "gate_network" or layer.name in read]
+    return Network(network.name, tuple(kept))
 
 
 def rows(columns: Columns, name: str, layer: str) -> np.ndarray:

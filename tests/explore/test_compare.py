@@ -12,9 +12,7 @@ import pytest
 
 import cgsim
 from cgsim.errors import CgsimError
-from cgsim.explore.ungated import without_gates
 from cgsim.results.compared import COLUMNS, SAMPLE_COLUMNS
-from cgsim.trace import tiny_network
 from tests.explore.comparable import GRANULARITY, write
 
 compare = partial(cgsim.compare, workers=1)
@@ -92,12 +90,6 @@ def test_without_gates_every_trace_has_the_ungated_network(traces, compared, met
     assert alone["baseline"] == method
     for name in ("baseline_macs", "baseline_cycles", "baseline_offchip_bytes", "speedup"):
         assert alone[name] == beside[name]
-
-
-@pytest.mark.parametrize("gate", ["activation", "channel", "pixel", "static"])
-def test_gates_are_taken_off(gate):
-    bare, never = without_gates(tiny_network(gate=gate)), tiny_network(gated=False)
-    assert bare.layers == never.layers
 
 
 def test_samples_make_up_the_rows(compared):
@@ -258,7 +250,7 @@ def test_a_run_that_fails_is_named_and_nothing_written(traces, tmp_path):
 def test_bits_that_differ_are_told(traces, tmp_path):
     from dataclasses import replace
 
-    from cgsim.trace import Metadata, Network, Sample, TraceWriter
+    from cgsim.trace import Metadata, Network, Sample, TraceWriter, tiny_network
 
     plain = tiny_network(gated=False)
     wide = Network("tiny", tuple(replace(layer, weight_bits=16) for layer in plain.layers))
