@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
 from cgsim.models.fields import require_range
+from cgsim.models.layers.gated_norm import GatedBatchNorm2d
 from cgsim.models.methods.method import Method
 from cgsim.models.rotation import LinearSpace, Part
 from cgsim.trace.network import Layer
@@ -165,7 +166,7 @@ def _norm(method: Method, channels: int, conv: nn.Module) -> nn.Module:
     """The method's norm behind a convolution, with EfficientNet's constants."""
     norm = method.norm(channels, conv)
     for module in norm.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | GatedBatchNorm2d):
             module.eps, module.momentum = EPS, MOMENTUM
     return norm
 
