@@ -86,6 +86,8 @@ class CGNet(Method):
             raise CgsimError("gating: give initial_density or initial_reduction, not both")
         if self.rotate and self.initial_density is None and self.initial_reduction is None:
             raise CgsimError("gating: rotate needs initial_reduction or initial_density")
+        if self.rotate and self.base != "first":
+            raise CgsimError("gating: rotate needs base: first")
         if self.rotate and (self.order_channels or self.shuffle):
             raise CgsimError("gating: rotate excludes order_channels and shuffle")
         if self.gate_linear or self.sides == "two":
