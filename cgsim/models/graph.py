@@ -83,7 +83,6 @@ class _Tracer(TorchFunctionMode):
         self.layers: list[Layer] = []
         self._tags: dict[int, tuple[Tensor, str]] = {}
         self._stack: list[str] = []
-        self._leaf: list[Callable[..., None]] = []
         self._names: set[str] = set()
         self._handles: list[Any] = []
         self._inside = 0  # leaves that are being called

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError, nearest
 from cgsim.models.layers.batch_shaping import BatchShapedConv2d
 from cgsim.models.layers.cgnet import CGConv2d
-from cgsim.models.layers.gated_norm import PrunableConv2d, static_gates
+from cgsim.models.layers.gated_norm import PrunableConv2d
 from cgsim.models.layers.mixture_of_depths import ChannelGather
 from cgsim.models.quantized_layers import QuantizedCGConv2d
 
@@ -24,7 +24,6 @@ _GRANULARITIES = ("activation", "pixel", "channel", "static")
 class Registration:
     """How one class of modules gates; see `register` for the fields."""
 
-    module_class: type[nn.Module]
     gates_fn: GatesFn
     granularity: str
     conv: Callable[[Any], nn.Module]
@@ -74,7 +73,6 @@ def register(
         raise CgsimError(f"register {module_class.__name__}: granularity 'activation' needs base=")
     macs = gate_network_macs if callable(gate_network_macs) else lambda _module: int(gate_network_macs)
     entry = Registration(
-        module_class,
         gates_fn,
         granularity,
         conv or _find_conv,
@@ -124,40 +122,48 @@ def _find_conv(module: nn.Module) -> nn.Module:
     return inner[0]
 
 
+def _gates_of_input(module: Any, inputs: tuple[Any, ...], _output: Tensor) -> Tensor:
+    gates: Tensor = module.gates(inputs[0])
+    return gates
+
+
+def _with_gates(module: Any, inputs: tuple[Any, ...], gates: Tensor) -> Tensor:
+    output: Tensor = module.masked_forward(inputs[0], gates)
+    return output
+
+
 register(
     CGConv2d,
-    lambda module, inputs, _output: module.gates(inputs[0]),
+    _gates_of_input,
     "activation",
     base=lambda module: (module.base_channels, module.base_groups),
-    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    recompute_fn=_with_gates,
 )
 register(
     QuantizedCGConv2d,
-    lambda module, inputs, _output: module.gates(inputs[0]),
+    _gates_of_input,
     "activation",
     base=lambda module: (module.base_channels, module.base_groups),
-    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    recompute_fn=_with_gates,
     exact=True,
 )
 register(
     PrunableConv2d,
-    static_gates,
+    lambda module, _inputs, _output: module.mask,
     "static",
-    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    recompute_fn=_with_gates,
 )
 register(
     BatchShapedConv2d,
-    lambda module, inputs, _output: module.gates(inputs[0]),
+    _gates_of_input,
     "channel",
-    conv=lambda module: module,
     gate_network_macs=lambda module: module.gate_network.macs,
-    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    recompute_fn=_with_gates,
 )
 register(
     ChannelGather,
     lambda module, inputs, _output: module.gates(inputs[1]),
     "channel",
-    conv=lambda module: module,
-    recompute_fn=lambda module, inputs, gates: module.masked_forward(inputs[0], gates),
+    recompute_fn=_with_gates,
     exact=True,
 )

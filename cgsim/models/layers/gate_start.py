@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -44,9 +43,11 @@ def _observed(model: nn.Module, images: Tensor) -> Iterator[tuple[BatchShapedCon
     was_training = model.training
     try:
         model.eval()
-        with _all_on(layers):
-            for part in images.split(_BATCH):
-                model(part)
+        for layer in layers:
+            layer.gate_network.fc2.weight.zero_()
+            layer.gate_network.fc2.bias.fill_(1.0)
+        for part in images.split(_BATCH):
+            model(part)
     finally:
         model.train(was_training)
         for handle in handles:
@@ -54,14 +55,6 @@ def _observed(model: nn.Module, images: Tensor) -> Iterator[tuple[BatchShapedCon
     for layer in layers:
         pairs = seen[id(layer)]
         yield layer, torch.cat([first for first, _ in pairs]), torch.cat([second for _, second in pairs])
-
-
-@contextmanager
-def _all_on(layers: list[BatchShapedConv2d]) -> Iterator[None]:
-    for layer in layers:
-        layer.gate_network.fc2.weight.zero_()
-        layer.gate_network.fc2.bias.fill_(1.0)
-    yield
 
 
 def _fit(
