@@ -19,12 +19,17 @@ SETTINGS = {
     "gate-decorator": ("target_reduction",),
 }
 """What is varied, by method: keys of `method_parameters`."""
+PLACED = "initial_reduction"
+"""What is varied instead where thresholds were placed and not learned."""
 
 
 def strength(trace: cgsim.Trace) -> str:
     """What sets how strongly a trace's network gates."""
     values = trace.metadata.method_parameters
-    told = [f"{key} {values[key]:g}" for key in SETTINGS.get(trace.metadata.method, ()) if key in values]
+    keys = (PLACED,) if values.get(PLACED) else SETTINGS.get(trace.metadata.method, ())
+    if values.get("l0_weight") == 0:  # then the target counts for nothing
+        keys = ("l0_weight",)
+    told = [f"{key} {values[key]:g}" for key in keys]
     return ", ".join([*told, "merged"] if values.get("merged") else told)
 
 
@@ -37,7 +42,8 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 def cells(trace: cgsim.Trace, rows: list[dict[str, Any]]) -> list[str]:
     """One line of the table: rows of one trace, one for each accelerator."""
     first = rows[0]
-    told = [trace.metadata.method, strength(trace), f"{100 * first['accuracy']:.2f}"]
+    method = "ungated" if trace.metadata.method == "dense" else trace.metadata.method
+    told = [method, strength(trace), f"{100 * first['accuracy']:.2f}"]
     told += [
         f"{100 * (first['accuracy'] - first['baseline_accuracy']):+.2f}",
         f"{first['flop_reduction']:.2f}",
@@ -63,11 +69,11 @@ def compare(data: str) -> None:
     }
     found = cgsim.compare(list(opened.values()), HARDWARE, progress=True)
     head = ["method", "strength", "accuracy %", "points", "FLOP reduction"]
-    for _name in HARDWARE:
-        head += ["speedup", "off-chip", "median ms", "p99 ms"]
+    for name in HARDWARE:
+        head += [f"{what}<br>{name}" for what in ("speedup", "off-chip", "median ms", "p99 ms")]
     lines = []
-    for name, trace in opened.items():
-        rows = [row for row in found.rows if row["trace"] == name]
+    for label, trace in opened.items():
+        rows = [row for row in found.rows if row["trace"] == label]
         lines.append((trace.metadata.method, rows[0]["flop_reduction"], cells(trace, rows)))
     put(data, markdown(head, [line for _method, _reduction, line in sorted(lines)]))
     for kind in ("speedup", "offchip", "accuracy", "latency"):
