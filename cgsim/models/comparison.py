@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cgsim.models.data import ImageSet
-from cgsim.models.evaluation import Evaluation, GateTap, Preprocess, Tally, batches
+from cgsim.models.evaluation import Evaluation, GateTap, Preprocess, Tally, batch_size_for, batches
 from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.trace.network import Network
 
@@ -31,7 +31,6 @@ def compare(
     data: ImageSet,
     normalize: Preprocess,
     network: Network,
-    batch_size: int = 250,
     reference_macs: int | None = None,
     progress: bool = False,
 ) -> Comparison:
@@ -44,7 +43,7 @@ def compare(
     gates: dict[str, int] = {}
     predictions = 0
     with GateTap(original) as first, GateTap(quantized) as second:
-        for images, labels in batches(data, batch_size, "comparing", progress):
+        for images, labels in batches(data, batch_size_for(data), "comparing", progress):
             answers = []
             for model, tap, tally, preprocess in (
                 (original, first, tallies[0], normalize),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,10 @@ from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
 from cgsim.models.data import Dataset, ImageSet
-from cgsim.models.evaluation import GateTap, Preprocess, batches, count_gates, packed_gates
+from cgsim.models.evaluation import GateTap, Preprocess, batch_size_for, batches, macs_by_layer
 from cgsim.models.graph import derive_network
 from cgsim.models.loading import load_dataset
 from cgsim.models.runs import load_model, preprocessing, require_same_data
-from cgsim.trace.macs import network_macs
-from cgsim.trace.network import Network
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,11 @@ class Difficulty:
 
 
 def run_difficulty(
-    run: str | Path, ungated: str | Path, data: str | Path | Dataset, samples: int | None = None
+    run: str | Path,
+    ungated: str | Path,
+    data: str | Path | Dataset,
+    samples: int | None = None,
+    progress: bool = False,
 ) -> Difficulty:
     """The difficulty of test images for the run `ungated` and the work of `run` on them, of any method.
 
@@ -122,7 +122,7 @@ def run_difficulty(
         require_same_data(name, config, dataset)
         found.append((model, preprocessing(model, config)))
     (gated, prepare), (plain, prepare_plain) = found
-    return measure_difficulty(gated, plain, images, prepare, prepare_plain)
+    return measure_difficulty(gated, plain, images, prepare, prepare_plain, progress)
 
 
 @torch.no_grad()
@@ -131,18 +131,13 @@ def measure_difficulty(
     ungated: nn.Module,
     images: ImageSet,
     preprocess: Preprocess,
-    preprocess_ungated: Preprocess | None = None,
-    *,
-    margin: float = 0.0,
-    batch_size: int = 250,
+    preprocess_ungated: Preprocess,
     progress: bool = False,
 ) -> Difficulty:
     """As `run_difficulty`, of two models at hand; both are left in the mode they were in.
 
-    A gate is conditional if it is on for more than a share `margin` of the images, and off for more.
+    A gate is conditional if it is on for some of the images and off for others.
     """
-    if not 0 <= margin < 0.5:
-        raise CgsimError(f"difficulty: margin must be 0 or more and below 0.5, got {margin}")
     shape = images.images.shape[1:]
     network = derive_network(gated, (int(shape[0]), int(shape[1]), int(shape[2])), "gated")
     modes = [(model, model.training) for model in (gated, ungated)]
@@ -152,13 +147,14 @@ def measure_difficulty(
         for model, _training in modes:
             model.eval()
         with GateTap(gated) as tap:
-            for raw, labels in batches(images, batch_size, "measuring", progress):
-                logits = ungated((preprocess_ungated or preprocess)(raw)).float()
+            for raw, labels in batches(images, batch_size_for(images), "measuring", progress):
+                logits = ungated(preprocess_ungated(raw)).float()
                 losses.append(F.cross_entropy(logits.double(), labels, reduction="none"))
                 plain_hits.append(logits.argmax(1) == labels)
                 tap.clear()
                 hits.append(gated(preprocess(raw)).argmax(1) == labels)
-                macs.append(_macs(network, len(labels), tap.gates))
+                by_layer = macs_by_layer(network, len(labels), tap.gates)
+                macs.append(np.sum(list(by_layer.values()), axis=0))
                 for name, gates in tap.gates.items():
                     static = network.by_name[name].gate == "static"
                     count = gates.long() * len(labels) if static else gates.sum(0)
@@ -171,23 +167,10 @@ def measure_difficulty(
         np.concatenate(macs),
         torch.cat(plain_hits).numpy(),
         torch.cat(hits).numpy(),
-        {name: _use(count, len(images), margin) for name, count in on.items()},
+        {name: _use(count, len(images)) for name, count in on.items()},
     )
 
 
-def _macs(network: Network, samples: int, gates: dict[str, Tensor]) -> NDArray[np.int64]:
-    counts = {name: count_gates(network.by_name[name], found) for name, found in gates.items()}
-    by_layer: Iterable[NDArray[np.int64]] = network_macs(
-        network, samples, counts, partial(packed_gates, gates)
-    ).values()
-    total = np.zeros(samples, dtype=np.int64)
-    for found in by_layer:
-        total += np.broadcast_to(found, samples)
-    return total
-
-
-def _use(on: Tensor, images: int, margin: float) -> GateUse:
-    lowest = margin * images
-    off = int((on <= lowest).sum())
-    always = int((on >= images - lowest).sum())
+def _use(on: Tensor, images: int) -> GateUse:
+    off, always = int((on == 0).sum()), int((on == images).sum())
     return GateUse(always, off, on.numel() - always - off)

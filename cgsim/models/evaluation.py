@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,11 +130,11 @@ class Tally:
         self._correct += int((predictions == labels).sum())
         self._predictions += predictions.tolist()
         self._loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        counts = {name: count_gates(self._network.by_name[name], found) for name, found in gates.items()}
-        for name, count in counts.items():
+        for name, found in gates.items():
+            count = count_gates(self._network.by_name[name], found)
             total = int(np.broadcast_to(count, (samples, count.shape[1])).sum())
             self._on[name] = self._on.get(name, 0) + total
-        macs = network_macs(self._network, samples, counts, partial(packed_gates, gates))
+        macs = macs_by_layer(self._network, samples, gates)
         self._executed += sum(int(found.sum()) for found in macs.values())
         self._gated_executed += sum(int(macs[name].sum()) for name in gates)
 
@@ -170,18 +169,16 @@ def evaluate(
     """Evaluate a model in its own precision on all images of `data`.
 
     `preprocess` turns uint8 images into the model's input; `network` is what `derive_network` returned.
-    `batch_size` None is 250, and fewer for images above 64 x 64, so that memory suffices.
+    `batch_size` None is `batch_size_for(data)`.
     FLOP reduction is relative to `reference_macs` per sample, those of the ungated network (None: to the
     model's own without its gates).
     """
     was_training = model.training
     model.eval()
     tally = Tally(network, reference_macs)
-    height, width = data.images.shape[2:]
-    size = batch_size or max(1, min(250, 250 * 64 * 64 // (height * width)))
     try:
         with GateTap(model) as tap:
-            for images, labels in batches(data, size, "evaluating", progress):
+            for images, labels in batches(data, batch_size or batch_size_for(data), "evaluating", progress):
                 x = preprocess(images).to(device)
                 tap.clear()
                 logits = model(x.contiguous(memory_format=torch.channels_last))
@@ -189,6 +186,12 @@ def evaluate(
     finally:
         model.train(was_training)
     return tally.result()
+
+
+def batch_size_for(data: ImageSet) -> int:
+    """Images that go through a network at once: 250, and fewer if above 64 x 64, so that memory suffices."""
+    height, width = data.images.shape[2:]
+    return int(max(1, min(250, 250 * 64 * 64 // (height * width))))
 
 
 def batches(data: ImageSet, size: int, told: str, progress: bool) -> Iterator[tuple[np.ndarray, Tensor]]:
@@ -207,7 +210,12 @@ def count_gates(layer: Layer, gates: Tensor) -> np.ndarray:
     return np.asarray(gates.reshape(lead, parts(layer), -1).sum(dim=2).cpu().numpy())
 
 
-def packed_gates(gates: dict[str, Tensor], name: str) -> np.ndarray:
-    """Packed gates of a layer with `channel` gates, uint8 [B, bytes], or `static` ones, [1, bytes]."""
-    found = gates[name].cpu().numpy()
-    return pack_bits(found.reshape(1 if found.ndim == 1 else len(found), -1))
+def macs_by_layer(network: Network, samples: int, gates: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Executed MACs of every layer in each of `samples` samples, int64 [S]; `gates` as a GateTap has them."""
+    counts = {name: count_gates(network.by_name[name], found) for name, found in gates.items()}
+
+    def packed(name: str) -> np.ndarray:
+        found = gates[name].cpu().numpy()
+        return pack_bits(found.reshape(1 if found.ndim == 1 else len(found), -1))
+
+    return network_macs(network, samples, counts, packed)

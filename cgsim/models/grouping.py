@@ -15,6 +15,7 @@ from cgsim.errors import CgsimError
 from cgsim.models import registry
 from cgsim.models.graph import derive_network
 from cgsim.models.layers.cgnet import CGConv2d
+from cgsim.models.ties import is_depthwise, outermost, tied_channels
 from cgsim.trace.network import INPUT, Network
 
 MOST_TRIES, WORK = 30, 150_000
@@ -128,40 +129,24 @@ def _sets(
     network: Network, modules: dict[str, nn.Module], partitions: int
 ) -> tuple[dict[str, _Set], dict[str, str], dict[str, str]]:
     """Sets of channels by name, and the set that each layer of the array writes and reads."""
-    roots = {INPUT: INPUT}
-
-    def root(name: str) -> str:
-        while roots[name] != name:
-            name = roots[name]
-        return name
-
-    def depthwise(name: str) -> bool:
-        layer = network.by_name[name]
-        return layer.operator == "conv2d" and 1 < layer.groups == layer.in_shape[0] == layer.out_channels
-
+    ties = tied_channels(network)
     sizes = {INPUT: network.layers[0].in_shape[0]}
-    for layer in network.layers:
-        roots[layer.name] = layer.name
-        sizes[layer.name] = layer.out_channels
-        if not layer.on_array or depthwise(layer.name):
-            for producer in layer.producers:
-                roots[root(producer)] = layer.name
-    sets = {name: _Set(sizes[name]) for name in roots if root(name) == name}
-    read = {producer for layer in network.layers for producer in layer.producers}
-    for name in (INPUT, *(layer.name for layer in network.layers if layer.name not in read)):
-        sets[root(name)].locked = True
+    sizes |= {layer.name: layer.out_channels for layer in network.layers}
+    sets = {name: _Set(sizes[name]) for name, tied in ties.items() if tied == name}
+    for name in outermost(network):
+        sets[ties[name]].locked = True
     out_of: dict[str, str] = {}
     in_of: dict[str, str] = {}
     for layer in network.layers:
         if not layer.on_array:
             continue
-        out_of[layer.name], in_of[layer.name] = root(layer.name), root(layer.producers[0])
+        out_of[layer.name], in_of[layer.name] = ties[layer.name], ties[layer.producers[0]]
         source, result = sets[in_of[layer.name]], sets[out_of[layer.name]]
         result.written.append(layer.name)
-        if not depthwise(layer.name):
+        if not is_depthwise(layer):
             source.read.append(layer.name)
         plain = isinstance(modules.get(layer.name), nn.Conv2d | nn.Linear | CGConv2d)
-        if not plain or (layer.groups > 1 and not depthwise(layer.name)):
+        if not plain or (layer.groups > 1 and not is_depthwise(layer)):
             source.locked = result.locked = True
         if layer.in_shape[0] != source.channels:  # flattened images
             source.locked = True

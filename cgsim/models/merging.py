@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models.graph import derive_network
 from cgsim.models.layers.gated_norm import GatedBatchNorm2d, PrunableConv2d
-from cgsim.models.pruning import masks_of, packed_mask
+from cgsim.models.pruning import masks_of
 from cgsim.trace.channels import inputs_on
 from cgsim.trace.network import Network
+from cgsim.trace.pack import pack_bits
 
 Widths = Mapping[str, Any]
 """Inputs and outputs [Cin, Cout] of every convolution and linear layer by name."""
@@ -108,7 +108,7 @@ def _cut(model: nn.Module, network: Network) -> tuple[dict[str, list[int]], dict
             if name not in network.by_name:
                 raise CgsimError(f"merge: {name!r} is not called, so nobody knows which of its inputs are on")
             layer = network.by_name[name]
-            found = inputs_on(network, layer, 1, partial(packed_mask, masks))
+            found = inputs_on(network, layer, 1, lambda name: pack_bits(masks[name][None]))
             inputs = np.ones(layer.in_shape[0], dtype=np.bool_) if found is None else found[0]
             outputs = masks.get(name, np.ones(layer.out_channels, dtype=np.bool_))
             widths[name] = [int(inputs.sum()), int(outputs.sum())]

@@ -6,18 +6,18 @@ import bisect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from cgsim.errors import CgsimError
+from cgsim.models.evaluation import macs_by_layer
 from cgsim.models.graph import derive_network
 from cgsim.models.layers.gated_norm import GatedBatchNorm2d, PrunableConv2d, gated_norms
-from cgsim.trace.macs import network_macs, parts
-from cgsim.trace.network import INPUT, Layer, Network
-from cgsim.trace.pack import pack_bits
+from cgsim.models.ties import is_depthwise, outermost, tied_channels
+from cgsim.trace.network import Layer, Network
 
 Masks = Mapping[str, NDArray[np.bool_]]
 """Filters that are on, bool [Cout], by the name of their layer."""
@@ -50,36 +50,20 @@ def find_groups(network: Network, prunable: set[str]) -> list[Group]:
     the network, or that do not stay zero between a layer and its readers, are not for pruning: their layers
     are in no group. Raises CgsimError on a grouped convolution that is not depthwise.
     """
-    roots: dict[str, str] = {INPUT: INPUT}
-
-    def root(name: str) -> str:
-        while roots[name] != name:
-            name = roots[name]
-        return name
-
-    members: list[Layer] = []
-    kept = {INPUT}
-    for layer in network.layers:
-        roots[layer.name] = layer.name
-        depthwise = layer.operator == "conv2d" and layer.groups > 1
-        if depthwise and not layer.groups == layer.in_shape[0] == layer.out_channels:
+    ties = tied_channels(network)
+    locked = {ties[name] for name in outermost(network)}
+    members = [layer for layer in network.layers if layer.on_array]
+    for layer in members:
+        if layer.groups > 1 and not is_depthwise(layer):
             raise CgsimError(
                 f"layer {layer.name!r}: {layer.groups} groups; only depthwise convolutions can be pruned"
             )
-        if depthwise or layer.operator in ("add", "pool", "global_pool"):
-            for producer in layer.producers:
-                roots[root(producer)] = layer.name
-        if layer.on_array:
-            members.append(layer)
-            if layer.name not in prunable or layer.off_outputs != "zero":
-                kept.add(layer.name)
-    read = {name for layer in network.layers for name in layer.producers}
-    kept |= {layer.name for layer in network.layers if layer.name not in read}
-    locked = {root(name) for name in kept}
+        if layer.name not in prunable or layer.off_outputs != "zero":
+            locked.add(ties[layer.name])
     found: dict[str, list[Layer]] = {}
     for layer in members:
-        if root(layer.name) not in locked:
-            found.setdefault(root(layer.name), []).append(layer)
+        if ties[layer.name] not in locked:
+            found.setdefault(ties[layer.name], []).append(layer)
     return [Group(tuple(layer.name for layer in tied), tied[0].out_channels) for tied in found.values()]
 
 
@@ -94,17 +78,8 @@ def masks_of(model: nn.Module) -> dict[str, NDArray[np.bool_]]:
 
 def executed_macs(network: Network, masks: Masks) -> int:
     """MACs per sample of a network whose `static` gates are `masks`."""
-    counts = {
-        name: mask.reshape(1, parts(network.by_name[name]), -1).sum(axis=2, dtype=np.int64)
-        for name, mask in masks.items()
-    }
-    macs = network_macs(network, 1, counts, partial(packed_mask, masks))
-    return sum(int(found[0]) for found in macs.values())
-
-
-def packed_mask(masks: Masks, name: str) -> NDArray[np.uint8]:
-    """The mask of a layer as packed gates of one sample, uint8 [1, bytes]."""
-    return pack_bits(masks[name][None])
+    gates = {name: torch.from_numpy(mask) for name, mask in masks.items()}
+    return sum(int(macs[0]) for macs in macs_by_layer(network, 1, gates).values())
 
 
 def traced(model: nn.Module) -> Network:
