@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from cgsim.models.recipe import SECTIONS, SIZES, available_recipes, load_recipe, recipe_of
+from cgsim.models.run_config import ORIGINS
 
 
 def recipe_commands(config: dict[str, Any], samples: int, plain: dict[str, Any] | None) -> str:
@@ -26,17 +27,16 @@ def recipe_commands(config: dict[str, Any], samples: int, plain: dict[str, Any] 
 class _Maker:
     def __init__(self) -> None:
         self.commands: list[str] = []
-        self._names: dict[str, str] = {}
+        self._names: dict[tuple[str, ...], str] = {}
 
     def run(self, config: dict[str, Any], name: str | None) -> str:
         """The name of a run, after the commands that make it have been told once."""
-        made = ("quantization", "merged")
-        key = json.dumps({part: value for part, value in config.items() if part not in made})
+        command = f"cgsim train {_options(config)}{self._origins(config)}"
+        key = (command, config["dataset"]["name"], *_files(config))  # what DATA and WEIGHTS stand for
         if key not in self._names:
-            options = self._origins(config)
             name = name or f"RUN{sum(told != 'RUN' for told in self._names.values())}"
             self._names[key] = name
-            self.commands.append(f"cgsim train {_options(config)}{options} -o {name}")
+            self.commands.append(f"{command} -o {name}")
         name = self._names[key]
         if "merged" in config:
             self._once(f"cgsim merge {name} -o M{name}")
@@ -53,7 +53,7 @@ class _Maker:
 
     def _origins(self, config: dict[str, Any]) -> str:
         told = ""
-        for key in ("init", "teacher"):
+        for key in ORIGINS:
             about = config[key]
             if about is not None:
                 inner = about["config"]
@@ -61,6 +61,12 @@ class _Maker:
         if config["distilled"] and config["teacher"] is None:  # version 1 kept no more of the teacher
             told += " --teacher RUN0"
         return told
+
+
+def _files(config: dict[str, Any]) -> list[str]:
+    """The checksums of the files of weights that a run began with or was taught by."""
+    origins = [config[key] for key in ORIGINS if config[key] is not None]
+    return [str(about["checksum"]) for about in origins if about["config"] is None]
 
 
 def _options(config: dict[str, Any]) -> str:

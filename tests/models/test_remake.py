@@ -50,10 +50,35 @@ def test_the_told_commands_make_the_same_configurations(chain, dataset, tmp_path
     again = checkpoint.read_config("RUN")
     for key in ("recipe", "method", "network", "seed", "dataset", "distilled"):
         assert again[key] == run[key]
-    for key in ("init", "teacher"):  # not a bit differs, so neither do the checksums of the checkpoints
+    for key in ("init", "teacher"):
         assert again[key]["config"]["recipe"] == run[key]["config"]["recipe"]
-        tensors, before = (checkpoint.read_checkpoint(path)[0] for path in (tmp_path / "RUN", chain[2]))
+    for told, path in zip(("RUN1", "RUN0", "RUN"), chain, strict=True):  # not a bit differs
+        tensors, before = (checkpoint.read_checkpoint(found)[0] for found in (tmp_path / told, path))
+        assert before
+        assert tensors.keys() == before.keys()
         assert all((tensors[name] == before[name]).all() for name in before)
+
+
+def test_a_recipe_by_two_names_is_one_run(chain):
+    base, _other, run = (checkpoint.read_config(path) for path in chain)
+    assert base["recipe_name"] != "none-short"
+    told = recipe_commands(run, 8, base | {"recipe_name": "none-short"}).split(" && ")
+    assert [command.rsplit(maxsplit=1)[-1] for command in told] == ["RUN0", "RUN1", "RUN", "TRACE"]
+    assert "--init RUN0 --teacher RUN1" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("file", "runs"), [("sha256:0", ["RUN0", "RUN"]), ("sha256:1", ["RUN0", "RUN1", "RUN"])]
+)
+def test_runs_of_two_files_of_weights_are_two(chain, file, runs):
+    base, _other, run = (checkpoint.read_config(path) for path in chain)
+    first, second = (
+        base | {"init": {"name": "w.pth", "checksum": checksum, "config": None}}
+        for checksum in ("sha256:0", file)
+    )
+    begun = run | {"init": run["init"] | {"config": second}, "teacher": None, "distilled": False}
+    told = recipe_commands(begun, 8, first).split(" && ")
+    assert [command.rsplit(maxsplit=1)[-1] for command in told] == [*runs, "TRACE"]
 
 
 def test_version_1_said_only_that_there_was_a_teacher(chain):
