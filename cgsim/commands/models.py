@@ -99,6 +99,9 @@ def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--data", required=True, metavar="PATH", help="the data set of the training")
     parser.add_argument("--limit", type=positive, metavar="N", help="N test images, evenly spread")
     parser.add_argument("--ungated", metavar="RUN", help="the ungated model: how often both agree")
+    parser.add_argument(
+        "--difficulty", action="store_true", help="MACs of the images that are easy and hard for --ungated"
+    )
 
 
 def _add_quantize(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -163,17 +166,25 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate a run."""
+    if arguments.difficulty and arguments.ungated is None:
+        raise CgsimError("evaluate: --difficulty needs --ungated RUN, whose loss tells what is hard")
     need_torch()
     with insistent_interrupt():
-        from cgsim.models import evaluate_command
+        from cgsim.models import evaluate_command, run_difficulty
 
+    progress = interactive() and not arguments.json
     result = evaluate_command(
         arguments.run_dir,
         data=arguments.data,
         limit=arguments.limit,
         ungated=arguments.ungated,
-        progress=interactive() and not arguments.json,
+        progress=progress,
     )
+    if arguments.difficulty:
+        found = run_difficulty(
+            arguments.run_dir, arguments.ungated, arguments.data, arguments.limit, progress
+        )
+        result["difficulty"] = found.summary()
     if arguments.json:
         print_json(result)
         return
@@ -190,6 +201,21 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     width = max(map(len, result["density"]), default=0)
     for name, share in result["density"].items():
         print(f"  {name:{width}}  {100 * share:5.1f} % of the gates on")
+    if arguments.difficulty:
+        print(_told_difficulty(result["difficulty"]))
+
+
+def _told_difficulty(found: dict[str, Any]) -> str:
+    """A line for each tenth of the images, from easy to hard, and what they come to."""
+    told = ["  tenths of the images by the ungated network's loss, easiest first: loss, mean MACs"]
+    told += [
+        f"  {part['ungated_loss']:10.4f}  {part['macs']:15,.0f} +- {part['macs_error']:,.0f}"
+        for part in found["parts"]
+    ]
+    for what, key in (("hard over easy", "hard_over_easy"), ("rank correlation", "rank_correlation")):
+        if found[key] is not None:
+            told.append(f"  {what} {found[key]:.3f}")
+    return "\n".join(told)
 
 
 def run_quantize(arguments: argparse.Namespace) -> None:

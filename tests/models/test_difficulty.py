@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from cgsim import CgsimError
-from cgsim.models import Dataset, build_network, derive_network, difficulty, run_difficulty, train
+from cgsim.cli import main
+from cgsim.models import Dataset, build_network, commands, derive_network, difficulty, run_difficulty, train
 from cgsim.models.data import ImageSet, image_set
 from cgsim.models.difficulty import Difficulty, GateUse, measure_difficulty
 from cgsim.models.evaluation import evaluate
@@ -110,7 +113,7 @@ def test_too_many_parts():
     )
 
 
-def test_of_runs(dataset, tmp_path):
+def test_of_runs(dataset, tmp_path, monkeypatch, capsys):
     recipe = {"epochs": 1, "batch_size": 32, "precision": "float32"}
     for method, name in (("none", "plain"), ("batch-shaping", "gated")):
         train(
@@ -122,6 +125,21 @@ def test_of_runs(dataset, tmp_path):
             progress=False,
         )
     found = run_difficulty(tmp_path / "gated", tmp_path / "plain", dataset, samples=20)
+    monkeypatch.setattr(commands, "load_dataset", lambda _path: dataset)
+    monkeypatch.setattr(difficulty, "load_dataset", lambda _path: dataset)
+    command = ["evaluate", str(tmp_path / "gated"), "--data", "D", "--limit", "20", "--difficulty"]
+    assert main([*command, "--json"]) == 2
+    assert "--difficulty needs --ungated RUN" in capsys.readouterr().err
+    command += ["--ungated", str(tmp_path / "plain")]
+    assert main([*command, "--json"]) == 0
+    summary = found.summary()
+    assert json.loads(capsys.readouterr().out)["difficulty"] == json.loads(json.dumps(summary))
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(index for index, line in enumerate(lines) if "tenths of the images" in line) + 1
+    macs = [int(line.split()[1].replace(",", "")) for line in lines[start : start + 10]]
+    assert macs == [round(part["macs"]) for part in summary["parts"]]
+    assert f"  hard over easy {summary['hard_over_easy']:.3f}" in lines
     assert len(found.macs) == 20
     assert sum(vars(found.gates["layer1.0.conv1"]).values()) == 16
     other = Dataset("other", ("x", "y"), dataset.train, dataset.test)
