@@ -27,7 +27,9 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         help="none (ungated), cgnet (default), batch-shaping, mixture-of-depths or gate-decorator",
     )
     train.add_argument("--network", default="resnet20", metavar="NAME", help="default resnet20")
-    train.add_argument("--data", required=True, metavar="PATH", help="CIFAR-10 or Fashion-MNIST folder")
+    train.add_argument(
+        "--data", required=True, metavar="PATH", help="folder of a data set, or of photographs"
+    )
     train.add_argument("-o", "--output", required=True, metavar="RUN", help="folder for the trained model")
     train.add_argument(
         "--recipe",

@@ -16,7 +16,7 @@ from cgsim.models.data import Dataset
 from cgsim.models.evaluation import Evaluation, Normalize, evaluate
 from cgsim.models.graph import derive_network
 from cgsim.models.loading import load_dataset
-from cgsim.models.networks.cifar_resnet import CifarResNet
+from cgsim.models.networks.build import own_architecture
 from cgsim.models.quantize import SCHEME, quantize
 from cgsim.models.quantized_network import QuantizedResNet
 from cgsim.models.recipe import recipe_of
@@ -25,6 +25,7 @@ from cgsim.models.remake import recipe_commands
 from cgsim.models.run_config import ORIGINS
 from cgsim.models.runs import load_model, preprocessing, reference_macs, require_same_data
 from cgsim.models.training import train
+from cgsim.models.warm_start import require_same_architecture
 from cgsim.trace.metadata import REFERENCE
 
 BUNDLED = 4
@@ -100,10 +101,11 @@ def evaluate_command(
     With an `ungated` run it tells the share of images to which both give the same class.
     """
     dataset = load_dataset(data)
-    _model, config, result = _evaluated(run, dataset, limit, progress)
+    loaded, plain_loaded = _loaded(run, ungated)
+    _model, config, result = _evaluated(run, dataset, limit, progress, loaded)
     found: dict[str, Any] = {}
     if ungated is not None:
-        _plain, _config, plain = _evaluated(ungated, dataset, limit, progress)
+        _plain, _config, plain = _evaluated(ungated, dataset, limit, progress, plain_loaded)
         found = {"accuracy_ungated": plain.accuracy, "agreement": result.agreement(plain)}
     return {
         "run": run,
@@ -142,16 +144,14 @@ def record_command(
     dataset = load_dataset(data)
     if not 1 <= samples <= len(dataset.test):
         raise CgsimError(f"record: samples must be 1 to {len(dataset.test)} (the test set), got {samples}")
-    loaded = load_model(run)
+    loaded, plain_loaded = _loaded(run, ungated)
     if bundle is not None and not isinstance(loaded[0], QuantizedResNet):
         raise CgsimError(f"run {run!r}: not quantised; a bundle needs a run of `cgsim quantize`")
     model, config, result = _evaluated(run, dataset, None, progress, loaded)
     images = dataset.test.spread(samples)
     ungated_accuracy, plain_config, agreement = None, None, None
     if ungated is not None:
-        _plain, plain_config, plain_result = _evaluated(ungated, dataset, None, progress)
-        if plain_config["method"] != "none" or plain_config["network"] != config["network"]:
-            raise CgsimError(f"run {ungated!r}: expected an ungated {config['network']} (method 'none')")
+        _plain, plain_config, plain_result = _evaluated(ungated, dataset, None, progress, plain_loaded)
         ungated_accuracy, agreement = plain_result.accuracy, result.agreement(plain_result)
     gated = config["method"] != "none"
     trace = record(
@@ -197,7 +197,7 @@ def quantize_command(
     if (target / CONFIG).exists() or (target.exists() and not target.is_dir()):
         raise CgsimError(f"run {output!r} exists; name another directory")
     model, config, _state = load_model(run)
-    if not isinstance(model, CifarResNet):
+    if isinstance(model, QuantizedResNet):
         raise CgsimError(f"run {run!r}: quantised already; expected a run of `cgsim train`")
     dataset = load_dataset(data)
     require_same_data(run, config, dataset)
@@ -250,12 +250,30 @@ def _writable(path: str, expected: str) -> None:
         raise CgsimError(f"{path}: cannot be written: a folder, expected the name of {expected}")
 
 
+_Loaded = tuple[nn.Module, dict[str, Any], dict[str, Any]]
+
+
+def _loaded(run: str, ungated: str | None) -> tuple[_Loaded, _Loaded | None]:
+    """A run and the `ungated` one; CgsimError unless that is the ungated network of the same architecture."""
+    loaded = load_model(run)
+    if ungated is None:
+        return loaded, None
+    plain = load_model(ungated)
+    config, plain_config = loaded[1], plain[1]
+    network = config["network"]
+    if plain_config["method"] != "none" or plain_config["network"] != network:
+        raise CgsimError(f"run {ungated!r}: expected an ungated {network} (method 'none')")
+    theirs, ours = (one["recipe"]["architecture"] for one in (plain_config, config))
+    require_same_architecture(f"run {ungated!r}", network, theirs, ours, f"run {run!r} has")
+    return loaded, plain
+
+
 def _evaluated(
     run: str,
     dataset: Dataset,
     limit: int | None,
     progress: bool,
-    loaded: tuple[nn.Module, dict[str, Any], dict[str, Any]] | None = None,
+    loaded: _Loaded | None = None,
 ) -> tuple[nn.Module, dict[str, Any], Evaluation]:
     model, config, _state = loaded or load_model(run)
     require_same_data(run, config, dataset)
@@ -279,7 +297,7 @@ def _parameters(config: dict[str, Any]) -> dict[str, Any]:
     if config["method"] == "gate-decorator":
         found["merged"] = "merged" in config
     recipe = recipe_of(config)
-    found |= recipe.architecture
+    found |= own_architecture(config["network"], recipe.architecture)
     if config["method"] == "none":
         return found
     for key in ORIGINS:
@@ -302,6 +320,7 @@ def _notes(config: dict[str, Any], result: Evaluation) -> str:
     notes = f"FLOP reduction on the whole test set: {result.flop_reduction:.4f}."
     if "quantization" in config:
         notes += " Gates and accuracies are those of the network in integers (int8)."
-    if config["recipe"]["architecture"].get("order") == "before_add" and config["method"] == "cgnet":
+    architecture = own_architecture(config["network"], config["recipe"]["architecture"])
+    if architecture.get("order") == "before_add" and config["method"] == "cgnet":
         notes += " Post-activation blocks: a ReLU follows both convolutions, before the addition."
     return notes + (" Distilled from the ungated network." if config["distilled"] else "")

@@ -38,8 +38,7 @@ def quantize(model: nn.Module, images: ImageSet, normalize: Normalize) -> Quanti
     """
     if not isinstance(model, CifarResNet):
         raise CgsimError(
-            f"quantize: {type(model).__name__} cannot be quantised; expected a network of "
-            f"cgsim.models.build_network"
+            f"quantize: {type(model).__name__} has no integer form; expected a CIFAR ResNet (resnet20, ...)"
         )
     for block in model.modules():
         if isinstance(block, BasicBlock) and block.activation != "relu":

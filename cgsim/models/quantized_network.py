@@ -64,9 +64,8 @@ class QuantizedResNet(nn.Module):
         self.norm1 = Requantize(self.conv1.out_channels, low=0)
         for stage in (1, 2, 3):
             blocks = [
-                QuantizedBlock(block, f"layer{stage}.{index}")
+                quantized_block(block, f"layer{stage}.{index}")
                 for index, block in enumerate(model.get_submodule(f"layer{stage}").children())
-                if isinstance(block, BasicBlock)
             ]
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
         self.pool = IntegerPool()
@@ -85,6 +84,15 @@ class QuantizedResNet(nn.Module):
     def blocks(self) -> list[tuple[str, QuantizedBlock]]:
         """The blocks with their names, in order."""
         return [(name, module) for name, module in self.named_modules() if isinstance(module, QuantizedBlock)]
+
+
+def quantized_block(block: nn.Module, name: str) -> QuantizedBlock:
+    """The integer block for a float one, its numbers not set; raises CgsimError if there is none."""
+    if not isinstance(block, BasicBlock):
+        raise CgsimError(
+            f"quantize: layer {name!r}: {type(block).__name__} has no integer form; expected BasicBlock"
+        )
+    return QuantizedBlock(block, name)
 
 
 def quantized_conv(module: nn.Module, name: str) -> QuantizedConv2d:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models import checkpoint
 from cgsim.models.methods import Method
+from cgsim.models.networks.build import full_architecture
+from cgsim.models.networks.resnet import ResNet
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,50 @@ def _place(name: str, method: Method, own: dict[str, Tensor]) -> str:
     return adopted if adopted in own else name
 
 
+def require_same_architecture(
+    where: str, network: str, theirs: dict[str, Any], ours: dict[str, Any], us: str
+) -> None:
+    """Raise CgsimError, beginning with `where`, if one of two architectures of a network computes otherwise.
+
+    `us` tells whose the second one is ("this recipe says"). Dropout does not count: it acts in training only.
+    """
+    other, own = full_architecture(network, theirs), full_architecture(network, ours)
+    for key, value in own.items():
+        if other[key] != value and key != "dropout":
+            raise CgsimError(f"{where}: trained with architecture.{key} {other[key]!r}, {us} {value!r}")
+
+
+def _require_same_function(
+    model: nn.Module, method: Method, run: str | Path, network: str, config: dict[str, Any] | None
+) -> None:
+    """Raise CgsimError if trained weights mean another function than they would in `model`."""
+    where = f"init {str(run)!r}"
+    ours: dict[str, Any] = getattr(model, "architecture", {})
+    if config is None:
+        if isinstance(model, ResNet) and ours.get("order") != "after_add":
+            raise CgsimError(
+                f"{where}: published weights of a {network} are for architecture.order 'after_add', this "
+                f"recipe says {ours['order']!r}; expected --set architecture.order=after_add"
+            )
+        return
+    if config["network"] != network:
+        raise CgsimError(f"{where}: a checkpoint of another network: {config['network']}, expected {network}")
+    found = config["method"]
+    if found == "gate-decorator":
+        pruned = (
+            "merged: its layers have fewer channels" if "merged" in config else "pruned: its norms are gated"
+        )
+        raise CgsimError(
+            f"{where}: {pruned}; expected a run of method 'none' (`cgsim merge` makes an ordinary network of "
+            f"a pruned run, to be evaluated, recorded and quantised, not trained on)"
+        )
+    if found not in ("none", method.name):
+        expected = "'none'" if method.name == "none" else f"'none' or {method.name!r}"
+        raise CgsimError(f"{where}: a run of method {found!r}, expected {expected}")
+    theirs = config["recipe"]["architecture"]
+    require_same_architecture(where, network, theirs, ours, "this recipe says")
+
+
 def adopt(
     model: nn.Module, method: Method, run: str | Path, network: str, config: dict[str, Any] | None
 ) -> Adoption:
@@ -82,12 +128,9 @@ def adopt(
 
     `config` is that of the run, None for a file of weights. Every tensor is taken whose name, as the method
     maps it (`Method.adopted`), and shape are the same. Raises CgsimError if the run is of another network,
-    or if not one weight of a convolution or linear layer fits.
+    architecture or gating method, or if not one weight of a convolution or linear layer fits.
     """
-    if config is not None and config["network"] != network:
-        raise CgsimError(
-            f"init {str(run)!r}: a checkpoint of another network: {config['network']}, expected {network}"
-        )
+    _require_same_function(model, method, run, network, config)
     own = model.state_dict()
     weights = trained_weights(run)
     rename = getattr(model, "published", None)  # networks whose published weights have other names

@@ -246,9 +246,17 @@ def test_first_convolution_of_each_block_is_gated():
         assert isinstance(model.get_submodule(name.replace("conv1", "bn1")), nn.Identity)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_activations_that_the_gated_layer_does_not_have_are_refused(activation):
+    architecture = {"activation": activation}
+    with pytest.raises(CgsimError, match=f"activation '{activation}': .*expected 'relu' or 'relu6'"):
+        build_network("resnet8", "batch-shaping", in_channels=1, classes=4, architecture=architecture)
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
 @pytest.mark.parametrize("order", ["before_add", "after_add"])
-def test_with_all_gates_on_it_is_the_ungated_network(order):
-    shape = {"in_channels": 1, "classes": 4, "architecture": {"order": order}}
+def test_with_all_gates_on_it_is_the_ungated_network(order, activation):
+    shape = {"in_channels": 1, "classes": 4, "architecture": {"order": order, "activation": activation}}
     torch.manual_seed(0)
     plain = build_network("resnet14", "none", **shape)
     plain.train()

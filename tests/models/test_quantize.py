@@ -14,6 +14,7 @@ from cgsim import CgsimError
 from cgsim.models import CGConv2d, Normalize, build_network, derive_network, record, registry
 from cgsim.models.comparison import compare
 from cgsim.models.evaluation import evaluate
+from cgsim.models.methods import METHODS
 from cgsim.models.quantize import quantize
 from cgsim.models.quantized_layers import QuantizedCGConv2d, QuantizedConv2d, Requantize
 from tests.conftest import VALIDATE
@@ -274,3 +275,26 @@ def test_the_kinds_cover_every_choice():
     pairs = itertools.product(("after", "separate"), ("before_add", "after_add"))
     cgnet = [kind for kind in KINDS if kind["method"] == "cgnet"]
     assert {(k["gating"]["norm_variant"], k["architecture"]["order"]) for k in cgnet} == set(pairs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_block_of_any_method_is_left_out(method, dataset):
+    """Every convolution has its integer form, or the network is refused by a layer's name."""
+    shape = {"in_channels": 1, "classes": 4}
+    model = build_network("resnet14", method, **shape).eval()
+    if method in ("none", "cgnet"):
+        convs = {name for name, module in model.named_modules() if isinstance(module, nn.Conv2d | CGConv2d)}
+        quantized = quantize(model, dataset.train, NORMALIZE)
+        assert convs | {"fc"} == {
+            name for name, module in quantized.named_modules() if isinstance(module, QuantizedConv2d)
+        }
+        return
+    layer = {"mixture-of-depths": r"layer1\.1'"}.get(method, "")
+    with pytest.raises(CgsimError, match=f"quantize: layer '{layer}"):
+        quantize(model, dataset.train, NORMALIZE)
+
+
+def test_networks_without_an_integer_form_are_told_what_has_one(dataset):
+    model = build_network("vgg16-cifar", in_channels=1, classes=4, architecture={"width": 1})
+    with pytest.raises(CgsimError, match="VGG has no integer form; expected a CIFAR ResNet"):
+        quantize(model, dataset.train, NORMALIZE)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cgsim import CgsimError
-from cgsim.models import Recipe, build_network, checkpoint, load_model, train
+from cgsim.models import Recipe, build_network, checkpoint, commands, load_model, train
 from cgsim.models.methods import METHODS, make_method
-from cgsim.models.warm_start import adopt
+from cgsim.models.warm_start import adopt, require_same_architecture
 
 QUICK = Recipe(epochs=1, batch_size=16, rate=0.05, crop_padding=1, flip=False)
 
@@ -101,8 +101,91 @@ def test_a_checkpoint_of_another_network_is_refused(dataset, base, tmp_path):
         f"init {str(base)!r}: a checkpoint of another network: resnet8, expected resnet14"
     )
     with pytest.raises(CgsimError, match="no weight has the name and shape of one of resnet8"):
-        gated(dataset, base, tmp_path / "run", method="none", overrides={"architecture.width": 20})
+        adopt(
+            build_network("resnet8", in_channels=1, classes=4, architecture={"width": 20}),
+            make_method("none"),
+            base,
+            "resnet8",
+            None,
+        )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "before"),
+    [
+        ("order", "after_add", "before_add"),
+        ("activation", "relu6", "relu"),
+        ("stem_stride", 2, 1),
+        ("width", 8, 16),
+    ],
+)
+def test_a_run_of_another_architecture_is_refused(dataset, base, tmp_path, key, value, before):
+    with pytest.raises(CgsimError) as error:
+        gated(dataset, base, tmp_path / "run", overrides={f"architecture.{key}": value})
+    told = f"init {str(base)!r}: trained with architecture.{key} {before!r}, this recipe says {value!r}"
+    assert str(error.value) == told
+    assert not (tmp_path / "run").exists()
+
+
+def test_architectures_that_are_written_otherwise_but_mean_the_same_are_taken(base):
+    config = checkpoint.read_config(base)
+    same = build_network("resnet8", in_channels=1, classes=4, architecture={"order": "before_add"})
+    assert not adopt(same, make_method("none"), base, "resnet8", config).kept
+    require_same_architecture("x", "efficientnet-lite0", {"dropout": 0.0}, {}, "this recipe says")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("source", METHODS)
+def test_only_runs_whose_weights_mean_the_same_are_taken(base, source, method):
+    settings = {"divisor": 4} if method == "mixture-of-depths" else {}
+    model = build_network("resnet8", method, in_channels=1, classes=4, gating=settings)
+    config = checkpoint.read_config(base) | {"method": source}
+    begin = (model, make_method(method, settings), base, "resnet8", config)
+    if source == "gate-decorator":
+        with pytest.raises(CgsimError, match=r"pruned: its norms are gated; .* 'none' .*cgsim merge"):
+            adopt(*begin)
+        with pytest.raises(CgsimError, match="merged: its layers have fewer channels"):
+            adopt(*begin[:4], config | {"merged": {}})
+    elif source in ("none", method):
+        adopt(*begin)
+    else:
+        with pytest.raises(CgsimError, match=f"a run of method '{source}', expected 'none'"):
+            adopt(*begin)
+
+
+def test_weights_of_an_imagenet_resnet_need_its_order(tmp_path):
+    from safetensors.torch import save_file
+
+    file = tmp_path / "resnet18.safetensors"
+    shape = {"in_channels": 3, "classes": 4}
+    published = build_network("resnet18", **shape).eval()
+    save_file({name: value.contiguous() for name, value in published.state_dict().items()}, file)
+    method = make_method("none")
+    before = build_network("resnet18", **shape, architecture={"order": "before_add"})
+    with pytest.raises(CgsimError, match=r"expected --set architecture\.order=after_add"):
+        adopt(before, method, file, "resnet18", None)
+    begun = build_network("resnet18", **shape).eval()
+    adopt(begun, method, file, "resnet18", None)
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(begun(x), published(x))
+
+
+def test_an_ungated_run_of_another_architecture_is_refused(dataset, base, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "load_dataset", lambda _path: dataset)
+    other = Recipe(epochs=1, batch_size=16, architecture={"order": "after_add"})
+    options = {"network": "resnet8", "recipe": other, "limit": 16, "progress": False}
+    run = str(train(data=dataset, output=tmp_path / "run", method="cgnet", **options).run)
+    told = f"run {str(base)!r}: trained with architecture.order 'before_add', run {run!r} has 'after_add'"
+    common = {"data": "D", "ungated": str(base), "progress": False}
+    for command, more in (
+        (commands.evaluate_command, {}),
+        (commands.record_command, {"output": str(tmp_path / "t.parquet"), "samples": 2}),
+    ):
+        with pytest.raises(CgsimError) as error:
+            command(run, **common, **more)
+        assert str(error.value) == told
 
 
 def test_bases_that_are_none_are_refused(dataset, base, tmp_path):

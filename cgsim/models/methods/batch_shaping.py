@@ -21,6 +21,8 @@ from cgsim.models.layers.batch_shaping import (
 from cgsim.models.layers.gate_start import start_gates
 from cgsim.models.methods.method import MakeBlock, Method
 
+ACTIVATIONS = ("relu", "relu6")
+"""Of blocks that can be gated: the gated layer has a ReLU, and behind it either changes nothing else."""
 _INNER_NORM = re.compile(r"(?P<block>.+)\.bn(?P<index>[12])\.(?P<tensor>\w+)")
 
 
@@ -75,6 +77,12 @@ class BatchShaping(Method):
         In a block of two convolutions that is the block's input, as in the paper.
         """
         block = super().block(make, inputs, outputs, stride, index)
+        activation = getattr(block, "activation", "relu")
+        if activation not in ACTIVATIONS:
+            raise CgsimError(
+                f"method {self.name!r}: architecture: activation {activation!r}: a channel that is off would "
+                f"not be zero, or be activated twice; expected {' or '.join(map(repr, ACTIVATIONS))}"
+            )
         last = 3 if hasattr(block, "conv3") else 2
         for position in range(1, last):
             conv = getattr(block, f"conv{position}")

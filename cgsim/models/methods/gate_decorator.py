@@ -35,7 +35,8 @@ class GateDecorator(Method):
     `tock_epochs` epochs, in which everything learns and `sparsity_weight` * sum of |phi| is added to the
     loss. When the MACs have fallen by `target_reduction`, fine-tuning follows: the recipe's `epochs`, then
     `final_epochs` at `low_rate`. Tocks and fine-tuning take the rate from `low_rate` up to the recipe's
-    `rate` and down again, in straight lines; the recipe's `schedule` and `warmup` play no part.
+    `rate` and down again, in straight lines; the recipe's `schedule` and `warmup` play no part. With
+    `decay_all` weight decay acts on phi and biases too, as in the public code.
     """
 
     name: ClassVar[str] = "gate-decorator"
@@ -48,6 +49,7 @@ class GateDecorator(Method):
     sparsity_weight: float = 1e-3
     low_rate: float = 1e-3
     final_epochs: int = 10
+    decay_all: bool = False
 
     def check(self) -> None:
         """Raise CgsimError on a setting out of range."""
@@ -98,6 +100,10 @@ class GateDecorator(Method):
             )
         for norm in norms.values():
             norm.decorate()
+
+    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
+        """Norms and biases, unless `decay_all`."""
+        return not self.decay_all and super().no_decay(name, parameter)
 
     def frozen(self, plan: EpochPlan, name: str) -> bool:
         """True for the convolutions in a tick."""

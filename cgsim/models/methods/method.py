@@ -51,6 +51,10 @@ class Method:
     def check(self) -> None:
         """Raise CgsimError on a setting out of range."""
 
+    def fitted(self, first_width: int) -> Method:
+        """The method for a network whose first block has that many channels."""
+        return self
+
     def conv(
         self,
         inputs: int,

@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.models.fields import coerce
+from cgsim.models.fields import coerce, require_choice
 from cgsim.models.methods import Method, make_method
-from cgsim.models.networks.cifar_resnet import CifarResNet
+from cgsim.models.networks.cifar_resnet import ORDERS, CifarResNet
 from cgsim.models.networks.efficientnet_lite import EfficientNetLite0
 from cgsim.models.networks.mobilenet import MobileNetV2
 from cgsim.models.networks.resnet import ResNet
@@ -49,14 +49,53 @@ def build_network(
     `gating` are the method's settings, `architecture` the keywords of the network's class that a recipe may
     set ("order", "width", ...). Raises CgsimError on unknown names and on what does not fit together.
     """
-    kind, fixed = _of_name(network)
+    kind, _fixed = _of_name(network)
     chosen = method if isinstance(method, Method) else make_method(method, gating)
     if kind.family not in chosen.families:
         raise CgsimError(
             f"network {network!r}: method {chosen.name!r} has no form for the family {kind.family!r} "
             f"(it has for: {', '.join(chosen.families)})"
         )
-    return kind(in_channels, classes, chosen, **fixed, **_checked(network, kind, fixed, architecture or {}))
+    return _made(network, in_channels, classes, chosen, architecture or {})
+
+
+def _made(
+    network: str, in_channels: int, classes: int, method: Method, architecture: dict[str, Any]
+) -> nn.Module:
+    kind, fixed = _of_name(network)
+    own = own_architecture(network, architecture)
+    full = full_architecture(network, architecture)
+    method = method.fitted(int(full["width"]) if "width" in full else kind.first_width)
+    model: nn.Module = kind(in_channels, classes, method, **fixed, **own)
+    model.architecture = full  # type: ignore[assignment]
+    return model
+
+
+def own_architecture(network: str, architecture: dict[str, Any]) -> dict[str, Any]:
+    """The keys of an architecture that the network has, in the types that its class declares.
+
+    `order` counts only where a network's blocks end in a sum and an activation, so that one recipe does for
+    all networks. Raises CgsimError on any other key that the network does not have.
+    """
+    kind, fixed = _of_name(network)
+    valid = _keywords(kind, fixed)
+    where = f"network {network!r}: architecture"
+    found: dict[str, Any] = {}
+    for key, value in architecture.items():
+        if key in valid:
+            found[key] = coerce(str(valid[key].annotation), value, f"{where}: {key}")
+        elif key == "order":
+            require_choice("architecture: order", value, ORDERS)
+        else:
+            raise CgsimError(f"{where}: unknown key {key!r}{nearest(str(key), valid)}")
+    return found
+
+
+def full_architecture(network: str, architecture: dict[str, Any]) -> dict[str, Any]:
+    """Every keyword of the network's class with its value, by default where `architecture` has none."""
+    kind, fixed = _of_name(network)
+    defaults = {name: parameter.default for name, parameter in _keywords(kind, fixed).items()}
+    return defaults | own_architecture(network, architecture)
 
 
 def _of_name(network: str) -> tuple[Any, dict[str, Any]]:
@@ -68,16 +107,11 @@ def _of_name(network: str) -> tuple[Any, dict[str, Any]]:
     return CifarResNet, {"depth": int(match.group(1))}
 
 
-def _checked(network: str, kind: Any, fixed: dict[str, Any], architecture: dict[str, Any]) -> dict[str, Any]:
-    """The architecture in the types that the class declares; CgsimError on a key that it does not have."""
+def _keywords(kind: Any, fixed: dict[str, Any]) -> dict[str, inspect.Parameter]:
+    """The keywords of a network's class that its name leaves open."""
     parameters = inspect.signature(kind).parameters
-    valid = {
-        name: str(parameter.annotation)
+    return {
+        name: parameter
         for name, parameter in parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
     }
-    where = f"network {network!r}: architecture"
-    for key in architecture:
-        if key not in valid:
-            raise CgsimError(f"{where}: unknown key {key!r}{nearest(str(key), valid)}")
-    return {key: coerce(valid[key], value, f"{where}: {key}") for key, value in architecture.items()}

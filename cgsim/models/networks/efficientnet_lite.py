@@ -90,7 +90,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0: 16 inverted residual blocks with ReLU6, 407 million MACs at 224 x 224.
+    """EfficientNet-Lite0: 16 inverted residual blocks with ReLU6, 385.2 million MACs at 224 x 224.
 
     Differs from EfficientNet-B0 in having neither squeeze-and-excitation nor swish. `dropout` acts before the
     linear layer in training. Module names: stem, stem_bn, blocks.{0..15}.{expand, expand_bn, depthwise,
@@ -98,6 +98,8 @@ class EfficientNetLite0(nn.Module):
     """
 
     family: ClassVar[str] = "efficientnet_lite"
+    first_width: ClassVar[int] = STAGES[0][4]
+    """Output channels of the first block."""
 
     def __init__(
         self,

@@ -55,6 +55,8 @@ class MobileNetV2(nn.Module):
     """
 
     family: ClassVar[str] = "mobilenet"
+    first_width: ClassVar[int] = STAGES[0][1]
+    """Output channels of the first block."""
 
     def __init__(
         self,
