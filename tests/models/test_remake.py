@@ -18,9 +18,10 @@ QUICK = Recipe(epochs=1, batch_size=16, rate=0.05, crop_padding=1, flip=False, m
 def chain(dataset, tmp_path):
     common = {"data": dataset, "network": "resnet8", "recipe": QUICK, "progress": False, "limit": 32}
     base, other, run = tmp_path / "base", tmp_path / "other", tmp_path / "run"
-    train(output=base, method="none", **common)
-    train(output=other, method="none", seed=9, **common)
-    changed = {"gating.target": 0.6, "gating.norm_variant": "separate", "architecture.stem_stride": 2}
+    strided = {"architecture.stem_stride": 2}
+    train(output=base, method="none", overrides=strided, **common)
+    train(output=other, method="none", overrides=strided, seed=9, **common)
+    changed = {"gating.target": 0.6, "gating.norm_variant": "separate", **strided}
     train(output=run, overrides=changed, init=base, teacher=other, seed=4, **common)
     return base, other, run
 
