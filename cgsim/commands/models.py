@@ -190,10 +190,11 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(result)
         return
+    saved = result["gated_layers_reduction"]
     print(
         f"{result['run']}: {result['samples']} samples, accuracy {100 * result['accuracy']:.2f} %, "
         f"loss {result['loss']:.4f}, FLOP reduction {result['flop_reduction']:.2f}"
-        + (f" ({result['gated_layers_reduction']:.2f} in gated layers)" if result["density"] else "")
+        + (f" ({saved:.2f} in gated layers)" if saved is not None else "")
     )
     if "agreement" in result:
         print(

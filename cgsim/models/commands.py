@@ -309,7 +309,7 @@ def _parameters(config: dict[str, Any]) -> dict[str, Any]:
 def _measured(result: Evaluation, agreement: float | None) -> dict[str, Any]:
     """What the whole test set shows beyond accuracy: MACs saved in gated layers, agreement with ungated."""
     found: dict[str, Any] = {}
-    if result.density:
+    if result.gated_reduction is not None:
         found["gated_layers_reduction"] = round(result.gated_reduction, 4)
     if agreement is not None:
         found["agreement_with_ungated"] = round(agreement, 6)

@@ -25,15 +25,16 @@ Preprocess = Callable[[np.ndarray], Tensor]
 class Evaluation:
     """`accuracy` in 0..1, mean cross entropy `loss`, reference over executed MACs, share of on gates.
 
-    `gated_reduction` is dense over executed MACs of the layers with gates alone (1 without any), their gate
-    networks included. `predictions` are the classes given, in the order of the data.
+    `gated_reduction` is dense over executed MACs of the layers with gates alone, their gate networks
+    included; None if these have no MACs, or execute none. `predictions` are the classes given, in the order
+    of the data.
     """
 
     accuracy: float
     loss: float
     flop_reduction: float
     density: dict[str, float]
-    gated_reduction: float = 1.0
+    gated_reduction: float | None = None
     predictions: tuple[int, ...] = ()
 
     def agreement(self, other: Evaluation) -> float:
@@ -144,7 +145,7 @@ class Tally:
         density = {name: count / (samples * gate_count(layers[name])) for name, count in self._on.items()}
         reduction = self._reference * samples / self._executed if self._executed else math.inf
         dense = samples * sum(layers[name].dense_macs for name in self._on)
-        gated = dense / self._gated_executed if dense and self._gated_executed else 1.0
+        gated = dense / self._gated_executed if dense and self._gated_executed else None
         return Evaluation(
             self._correct / samples,
             self._loss / samples,
