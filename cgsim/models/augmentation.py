@@ -42,8 +42,3 @@ class Crops:
         down = torch.arange(height, device=device) + self.rows.to(device)[:, None]
         index = torch.arange(batch, device=device)[:, None, None]
         return padded.permute(0, 2, 3, 1)[index, down[:, :, None], across[:, None, :]].permute(0, 3, 1, 2)
-
-
-def augment(images: Tensor, padding: int, flip: bool, generator: np.random.Generator) -> Tensor:
-    """Random crops of zero-padded images [B, C, H, W], and each mirrored with probability one half."""
-    return Crops.draw(len(images), padding, flip, generator).apply(images)

@@ -20,7 +20,7 @@ from cgsim.models import (
     trainer,
     training,
 )
-from cgsim.models.augmentation import augment
+from cgsim.models.augmentation import Crops
 from cgsim.models.methods import make_method
 from cgsim.models.objective import distillation_loss
 from cgsim.models.trainer import make_optimizer
@@ -182,15 +182,19 @@ def test_augmentation_crops_and_mirrors():
     import numpy as np
 
     images = torch.arange(2 * 16, dtype=torch.uint8).reshape(2, 1, 4, 4) + 1
-    same = augment(images, 0, False, np.random.default_rng(0))
+
+    def augment(padding, flip, generator):
+        return Crops.draw(len(images), padding, flip, generator).apply(images)
+
+    same = augment(0, False, np.random.default_rng(0))
     assert torch.equal(same, images)
     generator = np.random.default_rng(0)
-    seen = {tuple(augment(images, 0, True, generator)[0, 0, 0].tolist()) for _ in range(20)}
+    seen = {tuple(augment(0, True, generator)[0, 0, 0].tolist()) for _ in range(20)}
     assert seen == {(1, 2, 3, 4), (4, 3, 2, 1)}
     padded = F.pad(images, (1, 1, 1, 1))
     windows = [padded[:, :, y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
     for _ in range(10):
-        crop = augment(images, 1, False, generator)
+        crop = augment(1, False, generator)
         assert any(torch.equal(crop[0], window[0]) for window in windows)
 
 

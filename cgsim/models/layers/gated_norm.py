@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -152,9 +150,3 @@ class GatedBatchNorm2d(nn.Module):
 def gated_norms(model: nn.Module) -> dict[str, GatedBatchNorm2d]:
     """The gated batch norms of a model by name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, GatedBatchNorm2d)}
-
-
-def static_gates(module: Any, _inputs: Any, _output: Any) -> Tensor:
-    """The gates of a PrunableConv2d as `register` wants them, bool [Cout]."""
-    mask: Tensor = module.mask
-    return mask
