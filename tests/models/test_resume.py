@@ -9,6 +9,7 @@ import torch
 
 from cgsim.models import Recipe, checkpoint, load_model, train, trainer
 from cgsim.models.methods import METHODS
+from cgsim.models.registry import gating_modules
 
 QUICK = Recipe(epochs=2, batch_size=16, rate=0.05, crop_padding=1, flip=True)
 VARIANTS = {
@@ -27,6 +28,8 @@ VARIANTS = {
     "none with an average": {"ema_decay": 0.8, "label_smoothing": 0.1},
     "cgnet in bfloat16": {"precision": "bfloat16", "ema_decay": 0.5},
 }
+NETWORKS = {"mixture-of-depths": "resnet14"}
+"""Others than resnet8, which has one block in a stage: Mixture-of-Depths leaves that as it is."""
 MOMENTS = ("before the first checkpoint", "in a later unit", "between checkpoint and log")
 
 
@@ -35,19 +38,25 @@ class KilledError(Exception):
 
 
 @pytest.fixture(scope="module")
-def base(dataset, tmp_path_factory):
-    output = tmp_path_factory.mktemp("runs") / "base"
-    options = {"method": "none", "network": "resnet8", "recipe": QUICK, "progress": False, "limit": 48}
-    return train(data=dataset, output=output, **options).run
+def bases(dataset, tmp_path_factory):
+    """Ungated runs by network."""
+    folder = tmp_path_factory.mktemp("runs")
+    options = {"method": "none", "recipe": QUICK, "progress": False, "limit": 48}
+    return {
+        network: train(data=dataset, output=folder / network, network=network, **options).run
+        for network in ("resnet8", "resnet14")
+    }
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def whole(request, dataset, base, tmp_path_factory):
+def whole(request, dataset, bases, tmp_path_factory):
     """A run that was never stopped, and the options that it was made with."""
+    network = NETWORKS.get(request.param, "resnet8")
+    base = bases[network]
     options = {
         "data": dataset,
         "method": request.param.split()[0],
-        "network": "resnet8",
+        "network": network,
         "recipe": QUICK,
         "overrides": VARIANTS[request.param],
         "init": base,
@@ -71,6 +80,11 @@ def rows(history):
 
 def test_every_method_is_tried():
     assert {name.split()[0] for name in VARIANTS} >= set(METHODS)
+
+
+def test_the_network_has_what_the_method_makes(whole):
+    result, options = whole
+    assert bool(gating_modules(result.model)) == (options["method"] != "none")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
