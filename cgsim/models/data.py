@@ -68,6 +68,17 @@ class Dataset:
     train: ImageSet
     test: ImageSet
 
+    def __post_init__(self) -> None:
+        """Raise CgsimError on a label that is no class."""
+        for split, part in (("training", self.train), ("test", self.test)):
+            wrong = np.flatnonzero((part.labels < 0) | (part.labels >= len(self.classes)))
+            if len(wrong):
+                image, label = part.ids[wrong[0]], part.labels[wrong[0]]
+                raise CgsimError(
+                    f"data set {self.name}: {split} image {image}: label {label}, expected 0 to "
+                    f"{len(self.classes) - 1}"
+                )
+
     @property
     def channels(self) -> int:
         """Channels of an image, 1 or 3."""

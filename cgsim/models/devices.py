@@ -78,6 +78,8 @@ def opened(device: str = "auto") -> Iterator[Devices]:
     another first, with NCCL on CUDA and Gloo on CPUs. Raises CgsimError if the device does not exist.
     """
     found = _existing(device)
+    if found.startswith("cuda"):
+        _ask_for_equal_results()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Devices(found)
@@ -91,6 +93,15 @@ def opened(device: str = "auto") -> Iterator[Devices]:
         yield Devices(found, dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def _ask_for_equal_results() -> None:
+    """Kernels that give the same result in every run, and float32 that is float32 (no TF32)."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _existing(device: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,22 @@ class Recipe:
             raise CgsimError(
                 "recipe: pixel_mean and pixel_deviation: expected as many numbers in both, no deviation 0"
             )
+        if sorted(self.milestones) != list(self.milestones) or not all(0 < m < 1 for m in self.milestones):
+            raise CgsimError(
+                f"recipe: milestones: expected rising shares of the epochs above 0 and below 1, got "
+                f"{list(self.milestones)}"
+            )
+        if self.nesterov and self.momentum == 0:
+            raise CgsimError("recipe: momentum 0 goes with nesterov: false only")
         if self.ema_decay == 1:
             raise CgsimError("recipe: ema_decay must be below 1, got 1.0: the average would never move")
 
     def rate_at(self, progress: float) -> float:
-        """Learning rate at `progress` in 0..1 of the whole training."""
+        """Learning rate at `progress` in 0..1 of the whole training; a Fraction meets milestones exactly."""
         if progress < self.warmup:
             return self.rate * progress / self.warmup
         if self.schedule == "step":
-            return self.rate * 0.1 ** sum(progress >= share for share in self.milestones)
+            return self.rate * 0.1 ** sum(progress >= Fraction(str(share)) for share in self.milestones)
         return (
             self.rate * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / max(1e-9, 1 - self.warmup)))
         )

@@ -78,10 +78,15 @@ class Trainer:
         self.average, self.teacher = average, teacher
         self.devices = devices or Devices()
         self.device, self.progress, self.seed = self.devices.device, progress, int(config["seed"])
-        if recipe.batch_size % self.devices.world:
+        world = self.devices.world
+        if recipe.batch_size % world:
             raise CgsimError(
-                f"recipe: batch_size {recipe.batch_size} cannot be shared evenly by "
-                f"{self.devices.world} processes"
+                f"recipe: batch_size {recipe.batch_size} cannot be shared evenly by {world} processes"
+            )
+        if recipe.batch_size // world < method.least_batch:
+            raise CgsimError(
+                f"recipe: batch_size {recipe.batch_size}: {method.name} needs {method.least_batch} images "
+                f"or more for each of {world} processes"
             )
         self.autocast = _autocast(recipe, self.device)
         self.scaler = torch.amp.GradScaler("cuda", enabled=recipe.precision == "float16")
@@ -102,6 +107,7 @@ class Trainer:
             self.optimizer.state.clear()
         loss, accuracy = self._train(plan, done) if plan.images != 0 else (0.0, 0.0)
         self.devices.spread_buffers(self.model)
+        self._require_finite(plan, done)
         self.method.after_unit(plan, self.model)
         if self.average is not None:
             for copy, buffer in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
@@ -111,6 +117,15 @@ class Trainer:
             row = _row(plan, done, loss, accuracy, self._evaluate(), time.perf_counter() - started)
         found: dict[str, Any] = self.devices.spread(row)
         return found
+
+    def _require_finite(self, plan: EpochPlan, done: int) -> None:
+        """Raise CgsimError, in all processes, if the unit's last steps left weights or statistics useless."""
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise CgsimError(
+                    f"training: {name!r} is not finite after epoch {done + 1} ({plan.kind}); the last "
+                    f"checkpoint is kept. A lower rate than {self.recipe.rate} may help"
+                )
 
     def _evaluate(self) -> Evaluation:
         evaluated = self.model if self.average is None else self.average.module
@@ -203,11 +218,16 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        self.method.after_backward(plan, self.model)
+        if not self.scaler.is_enabled() or self._gradients_are_finite():  # else the scaler skips the step
+            self.method.after_backward(plan, self.model)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.model)
+
+    def _gradients_are_finite(self) -> bool:
+        gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+        return all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
 
 
 def _autocast(recipe: Recipe, device: str) -> Callable[[], AbstractContextManager[Any]]:

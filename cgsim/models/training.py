@@ -24,6 +24,7 @@ from cgsim.models.trainer import Trainer, averaged, make_optimizer, place
 
 MOST_THREADS = 256
 """Beyond some thousands torch does not start; beyond the cores they only cost time."""
+MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def train(
         if not 1 <= threads <= MOST_THREADS:
             raise CgsimError(f"threads: expected 1 to {MOST_THREADS}, got {threads}")
         torch.set_num_threads(threads)
+    if not 0 <= seed <= MOST_SEED:
+        raise CgsimError(f"seed: expected 0 to {MOST_SEED}, got {seed}")
     chosen = load_recipe(recipe, overrides, method)
     if chosen.epochs == 0 and init is None:
         raise CgsimError("recipe: epochs 0 trains nothing; it needs weights to begin with (init)")
@@ -89,6 +92,7 @@ def train(
     if (run / quantized_file.NAME).is_file() or (not resume and (run / checkpoint.CHECKPOINT).is_file()):
         raise CgsimError(f"run {str(run)!r} exists; go on with it (resume) or name another directory")
     with opened(device) as devices:
+        config["environment"] |= {"processes": devices.world, "device": torch.device(devices.device).type}
         return _run(run, config, dataset, chosen, devices, init, teacher, progress and devices.first)
 
 
@@ -102,7 +106,7 @@ def _run(
     teacher: str | Path | None,
     progress: bool,
 ) -> TrainResult:
-    taught_by = _teacher(teacher, dataset, devices.device)
+    taught_by = _teacher(teacher, dataset, config, devices.device)
     going = _Going(run, config, dataset, recipe, devices.device, init, progress)
     history, method, average = going.history, going.method, going.average
     trainer = Trainer(
@@ -117,7 +121,8 @@ def _run(
         devices=devices,
         progress=progress,
     )
-    trainer.scaler.load_state_dict(going.scaler)
+    if going.scaler:
+        trainer.scaler.load_state_dict(going.scaler)
     if devices.first:
         run.mkdir(parents=True, exist_ok=True)
         if history:
@@ -184,6 +189,8 @@ class _Going:
     ) -> None:
         if init is not None:
             source = config["init"]["config"]
+            if source is not None:
+                _require_same_pixels("init", init, source, config)
             adoption = warm_start.adopt(self.model, self.method, init, config["network"], source)
             if progress:
                 print(adoption.describe(init), flush=True)
@@ -197,12 +204,23 @@ class _Going:
         self.method.prepare(self.model, images)
 
 
-def _teacher(run: str | Path | None, dataset: Dataset, device: str) -> nn.Module | None:
+def _teacher(
+    run: str | Path | None, dataset: Dataset, config: dict[str, Any], device: str
+) -> nn.Module | None:
     if run is None:
         return None
-    model, config, _state = load_model(run)
-    require_same_data(run, config, dataset)
+    model, source, _state = load_model(run)
+    require_same_data(run, source, dataset)
+    _require_same_pixels("teacher", run, source, config)
     return place(model, device)
+
+
+def _require_same_pixels(what: str, run: str | Path, source: dict[str, Any], config: dict[str, Any]) -> None:
+    """Raise CgsimError unless another run's images were normalised as those of this one will be."""
+    for key, name in (("mean", "pixel_mean"), ("deviation", "pixel_deviation")):
+        theirs, ours = source["dataset"][key], config["dataset"][key]
+        if theirs != ours:
+            raise CgsimError(f"{what} {str(run)!r}: trained with {name} {theirs}, this run has {ours}")
 
 
 def describe_epoch(row: dict[str, Any], epochs: int) -> str:
@@ -270,10 +288,16 @@ def _statistics(dataset: Dataset, recipe: Recipe) -> tuple[list[float], list[flo
 def _check_same(run: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise CgsimError if a run began with other settings than it is to go on with."""
     old = old | {"recipe": recipe_of(old).to_json()}
+    for part in ("processes", "device"):  # another number of them gives another run
+        before, after = (found["environment"].get(part) for found in (old, new))
+        if before not in (None, after):
+            raise CgsimError(f"run {str(run)!r}: cannot resume: {part} was {before!r}, now {after!r}")
     for key, value in new.items():
         before, after = old.get(key), value
         while isinstance(before, dict) and isinstance(after, dict) and before != after:
             inner = next(name for name in {**after, **before} if before.get(name) != after.get(name))
             key, before, after = f"{key}.{inner}", before.get(inner), after.get(inner)
-        if not key.startswith("environment") and before != after:
+        if key.startswith("environment"):
+            continue
+        if before != after:
             raise CgsimError(f"run {str(run)!r}: cannot resume: {key} was {before!r}, now {after!r}")

@@ -44,6 +44,7 @@ class BatchShaping(Method):
 
     name: ClassVar[str] = "batch-shaping"
     families: ClassVar[tuple[str, ...]] = ("cifar_resnet", "resnet")
+    least_batch: ClassVar[int] = 2
     shaping_weight: float = 0.75
     shaping_until: float = 0.2
     prior_a: float = 0.6

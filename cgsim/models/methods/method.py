@@ -42,6 +42,8 @@ class Method:
     name: ClassVar[str] = "none"
     families: ClassVar[tuple[str, ...]] = ("cifar_resnet", "resnet", "vgg", "mobilenet", "efficientnet_lite")
     """Families of networks that the method is defined for."""
+    least_batch: ClassVar[int] = 1
+    """Images that a process needs at once, so that norms have something to average."""
 
     def __post_init__(self) -> None:
         """Raise CgsimError on a setting of the wrong type or out of range."""
