@@ -142,6 +142,6 @@ def test_of_runs(dataset, tmp_path, monkeypatch, capsys):
     assert f"  hard over easy {summary['hard_over_easy']:.3f}" in lines
     assert len(found.macs) == 20
     assert sum(vars(found.gates["layer1.0.conv1"]).values()) == 16
-    other = Dataset("other", ("x", "y"), dataset.train, dataset.test)
+    other = Dataset("other", tuple("wxyz"), dataset.train, dataset.test)
     with pytest.raises(CgsimError, match="trained on quadrants"):
         run_difficulty(tmp_path / "gated", tmp_path / "plain", other)

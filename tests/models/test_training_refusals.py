@@ -1,4 +1,4 @@
-"""What must not spoil a run: weights that are not finite, steps that overflow, other machines, wrong input."""
+"""What must not spoil a run: weights that are not finite, steps that overflow, other machines, bad input."""
 
 from __future__ import annotations
 

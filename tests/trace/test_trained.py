@@ -9,7 +9,8 @@ import pytest
 
 import cgsim
 
-FOLDER = Path(__file__).parents[2] / "traces" / "trained"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "traces" / "trained"
 FILES = sorted(FOLDER.glob("*.trace.parquet"))
 METHODS = {"cgnet", "gate-decorator", "batch-shaping", "mixture-of-depths"}
 
@@ -30,13 +31,43 @@ def test_each_says_where_it_comes_from(path):
     assert float(rows[-1]["test_accuracy"]) == pytest.approx(told, abs=5e-5)
 
 
-@pytest.mark.parametrize(("data", "least"), [("cifar10", 1), ("fashion", 3)])
-def test_every_method_is_there(data, least):
-    found = [cgsim.load_trace(path).metadata for path in FILES if path.name.startswith(f"{data}-")]
+@pytest.mark.parametrize("data", ["cifar10", "fashion"])
+def test_every_method_is_there_at_three_strengths(data):
+    found = [trace.metadata for trace in traces(data)]
     methods = [metadata.method for metadata in found]
-    assert {method: methods.count(method) >= least for method in METHODS} == dict.fromkeys(METHODS, True)
+    assert {method: methods.count(method) >= 3 for method in METHODS} == dict.fromkeys(METHODS, True)
     assert methods.count("dense") == 1
     assert len({metadata.dataset for metadata in found}) == 1
+
+
+@pytest.mark.parametrize("data", ["cifar10", "fashion", "photographs"])
+def test_the_page_says_what_is_in_them(data):
+    """Method, accuracy, points and FLOP reduction; the other columns take a simulation."""
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    table = page.split(f"<!-- {data}: made")[1].split("<!-- end")[0]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in table.splitlines()
+        if line.startswith("|")
+    ]
+    found = traces(data)
+    (ungated,) = (trace.metadata.accuracy_ungated for trace in found if trace.metadata.method == "dense")
+    expected = []
+    for trace in found:
+        metadata = trace.metadata
+        dense = metadata.method == "dense"
+        accuracy = metadata.accuracy_ungated if dense else metadata.accuracy_gated
+        executed = sum(int(trace.gated_macs(layer.name).sum()) for layer in trace.network.layers)
+        reduction = metadata.method_parameters["reference_macs"] * trace.n_samples / executed
+        points = f"{100 * (accuracy - ungated):+.2f}"
+        method = "ungated" if dense else metadata.method
+        expected.append([method, f"{100 * accuracy:.2f}", points, f"{reduction:.2f}"])
+    assert sorted([row[0], *row[2:5]] for row in rows[2:]) == sorted(expected)
+
+
+def traces(data):
+    """All traces of one data set."""
+    return [cgsim.load_trace(path) for path in FILES if path.name.startswith(f"{data}-")]
 
 
 def test_they_stay_small():
