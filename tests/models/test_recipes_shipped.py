@@ -122,7 +122,7 @@ def test_the_papers_numbers(name):
 
 
 def pairs():
-    """Every general recipe with every network that its method has a form for; ResNet-101 and -152 take long."""
+    """Every general recipe with every network that its method has a form for; two take long."""
     for name in available_recipes():
         method = make_method(load_recipe(name).method)
         for network in NETWORKS:
