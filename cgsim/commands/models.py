@@ -51,7 +51,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     train.add_argument("--threads", type=positive, metavar="N", help="CPU threads of torch")
     train.add_argument("--precision", choices=("float32", "bfloat16", "float16"), help="of the forward pass")
-    train.add_argument("--init", metavar="RUN", help="begin with the weights of an ungated model")
+    train.add_argument("--init", metavar="RUN", help="begin with the weights of a run, or of a file")
     train.add_argument("--teacher", metavar="RUN", help="ungated model to distil from")
     train.add_argument("--target", type=float, metavar="T", help="CGNet: target threshold")
     train.add_argument(
