@@ -208,7 +208,7 @@ def test_what_has_no_integer_form_is_refused(dataset):
     for broken, message in (
         (
             nn.Sequential(nn.Conv2d(1, 4, 3)),
-            "quantize: Sequential cannot be quantised; expected a network of",
+            "quantize: Sequential has no integer form; expected a CIFAR ResNet",
         ),
         (_with(model, "layer2.0.conv1", nn.Conv2d(16, 32, 3, 2, 1)), "layer 'layer2.0.conv1': Conv2d cannot"),
         (
