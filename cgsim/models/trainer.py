@@ -116,6 +116,11 @@ class Trainer:
         if self.devices.first:
             row = _row(plan, done, loss, accuracy, self._evaluate(), time.perf_counter() - started)
         found: dict[str, Any] = self.devices.spread(row)
+        if not math.isfinite(found["test_loss"]):
+            raise CgsimError(
+                f"training: the test loss is {found['test_loss']} after epoch {done + 1} ({plan.kind}); the "
+                f"last checkpoint is kept. A lower rate than {self.recipe.rate} may help"
+            )
         return found
 
     def _require_finite(self, plan: EpochPlan, done: int) -> None:

@@ -47,6 +47,25 @@ def test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_kept(dataset, tmp_p
         assert all(value.isfinite().all() for value in tensors.values())
 
 
+def test_weights_that_evaluate_to_nan_are_not_kept(dataset, tmp_path, monkeypatch):
+    steps = len(dataset.train) // QUICK.batch_size
+    calls = 0
+    original = trainer.Trainer._learn
+
+    def poisoned(self, *arguments):
+        nonlocal calls
+        calls += 1
+        original(self, *arguments)
+        if calls == 2 * steps:
+            self.model.fc.weight.data.fill_(3e38)  # finite, its logits are not
+
+    monkeypatch.setattr(trainer.Trainer, "_learn", poisoned)
+    with pytest.raises(CgsimError, match=r"the test loss is nan after epoch 2 \(train\); the last"):
+        run(dataset, tmp_path / "run")
+    _tensors, state = checkpoint.read_checkpoint(tmp_path / "run")
+    assert state["epoch"] == 1
+
+
 def scaled(monkeypatch, scale):
     """Losses are scaled as on a GPU in float16."""
     made = torch.amp.GradScaler
@@ -75,6 +94,8 @@ def test_a_run_with_scaled_losses_starts_and_resumes(dataset, tmp_path, monkeypa
 def test_steps_that_overflow_leave_no_scores(dataset, tmp_path, monkeypatch):
     run(dataset, tmp_path / "plain")
     scaled(monkeypatch, 2.0**127)
+    loss = trainer.task_loss
+    monkeypatch.setattr(trainer, "task_loss", lambda *arguments: 1e4 * loss(*arguments))
     tallied = 0
     original = GatedBatchNorm2d.tally
 
