@@ -130,10 +130,8 @@ def run_train(arguments: argparse.Namespace) -> None:
     with insistent_interrupt():
         from cgsim.models import train_command
 
-    keys = (
-        "method network data output recipe epochs seed threads precision init teacher target partitions limit"
-    )
-    options = {key: getattr(arguments, key) for key in [*keys.split(), "resume"]}
+    keys = "method network data output recipe epochs seed threads device precision init teacher target"
+    options = {key: getattr(arguments, key) for key in [*keys.split(), "partitions", "limit", "resume"]}
     options["settings"] = dict(_setting(text) for text in arguments.set)
     result = train_command(**options, progress=not arguments.json)
     if arguments.json:
@@ -158,6 +156,10 @@ def _setting(text: str) -> tuple[str, Any]:
         raise CgsimError(
             f"--set {text!r}: the value cannot be read: {' '.join(str(error).split())}"
         ) from error
+    if (
+        found is None and "." not in key
+    ):  # a section's key then has its default; these have none to go back to
+        raise CgsimError(f"--set {text!r}: expected a value behind '='")
     if isinstance(found, str):
         try:
             found = float(found)

@@ -52,8 +52,8 @@ def derive_network(model: nn.Module, sample_shape: tuple[int, int, int], name: s
     layer before them. A module with a method `trace_layers(name, inputs, output, producers)` says itself
     which layers it is: given its name, its positional tensors, the tensor that it returned and the names of
     the layers that made the inputs, it returns Layers in order, of which the last made the output. Raises
-    CgsimError, naming the place, where the model does something that a trace cannot express (a
-    concatenation, a reordering of channels, a functional convolution, ...).
+    CgsimError if the model cannot take such inputs and, naming the place, where it does something that a
+    trace cannot express (a concatenation, a reordering of channels, a functional convolution, ...).
     """
     tracer = _Tracer(model)
     was_training = model.training
@@ -65,6 +65,10 @@ def derive_network(model: nn.Module, sample_shape: tuple[int, int, int], name: s
         with torch.no_grad(), tracer:
             tracer.tag(x, INPUT)
             model(x)
+    except RuntimeError as error:
+        size = " x ".join(map(str, sample_shape))
+        told = str(error).splitlines()[0]
+        raise CgsimError(f"network {name!r}: it cannot take images of {size}: {told}") from error
     finally:
         tracer.remove()
         model.train(was_training)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from cgsim import CgsimError
-from cgsim.models import Recipe, checkpoint, train, trainer
+from cgsim.cli import main
+from cgsim.models import Recipe, checkpoint, train, trainer, training
 from cgsim.models.layers.gated_norm import GatedBatchNorm2d
 from cgsim.models.recipe import available_recipes, load_recipe
 
@@ -180,3 +181,19 @@ def test_labels_are_classes(dataset):
 def test_seeds_have_a_range(dataset, tmp_path, seed):
     with pytest.raises(CgsimError, match=rf"seed: expected 0 to 4294967295, got {seed}"):
         run(dataset, tmp_path / "run", seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--device", "cuda:99"], "device 'cuda:99': this machine has"),
+        (["--set", "rate="], "--set 'rate=': expected a value behind '='"),
+        (["--network", "vgg16-bn"], "network 'vgg16-bn': it cannot take images of 1 x 12 x 12: "),
+    ],
+)
+def test_the_command_line_passes_on_what_it_takes(dataset, tmp_path, monkeypatch, capsys, options, told):
+    monkeypatch.setattr(training, "load_dataset", lambda _path: dataset)
+    output = tmp_path / "run"
+    assert main(["train", "--method", "none", "--data", "D", "-o", str(output), *options]) == 2
+    assert capsys.readouterr().err.startswith(f"cgsim: error: {told}")
+    assert not output.exists()
