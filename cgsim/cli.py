@@ -77,6 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except MemoryError as error:
         return _fail(f"out of memory{f': {error}' if str(error) else ''}")
+    except RuntimeError as error:  # torch has no MemoryError
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        return _fail(f"out of memory: {error}")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")

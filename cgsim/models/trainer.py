@@ -25,6 +25,7 @@ from cgsim.models.methods import EpochPlan, Method
 from cgsim.models.objective import task_loss
 from cgsim.models.pictures import Pictures
 from cgsim.models.recipe import Recipe
+from cgsim.models.registry import gating_modules
 from cgsim.models.runs import reference_macs
 
 
@@ -97,6 +98,8 @@ class Trainer:
         self.name, self.shape = config["network"], tuple(about["shape"])
         self.reference = reference_macs(config)
         derive_network(model, self.shape, self.name)  # a model that cannot be recorded is refused now
+        if method.name != "none" and not gating_modules(model):
+            raise CgsimError(f"network {self.name!r}: with these settings {method.name} gates nothing in it")
 
     def unit(self, plan: EpochPlan, done: int) -> dict[str, Any]:
         """Train the unit that follows `done` ones; return its row."""

@@ -187,6 +187,8 @@ def test_seeds_have_a_range(dataset, tmp_path, seed):
     ("options", "told"),
     [
         (["--device", "cuda:99"], "device 'cuda:99': this machine has"),
+        (["--method", "mixture-of-depths"], "network 'resnet8': with these settings mixture-of-depths gates"),
+        (["--set", "architecture.width=1000000"], "out of memory: "),
         (["--set", "rate="], "--set 'rate=': expected a value behind '='"),
         (["--network", "vgg16-bn"], "network 'vgg16-bn': it cannot take images of 1 x 12 x 12: "),
     ],
@@ -194,6 +196,7 @@ def test_seeds_have_a_range(dataset, tmp_path, seed):
 def test_the_command_line_passes_on_what_it_takes(dataset, tmp_path, monkeypatch, capsys, options, told):
     monkeypatch.setattr(training, "load_dataset", lambda _path: dataset)
     output = tmp_path / "run"
-    assert main(["train", "--method", "none", "--data", "D", "-o", str(output), *options]) == 2
+    common = ["--method", "none", "--network", "resnet8", "--data", "D", "-o", str(output)]
+    assert main(["train", *common, *options]) == 2
     assert capsys.readouterr().err.startswith(f"cgsim: error: {told}")
     assert not output.exists()
