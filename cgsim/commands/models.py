@@ -129,6 +129,7 @@ def run_train(arguments: argparse.Namespace) -> None:
     need_torch()
     with insistent_interrupt():
         from cgsim.models import train_command
+        from cgsim.models.devices import leave
 
     keys = "method network data output recipe epochs seed threads device precision init teacher target"
     options = {key: getattr(arguments, key) for key in [*keys.split(), "partitions", "limit", "resume"]}
@@ -136,11 +137,12 @@ def run_train(arguments: argparse.Namespace) -> None:
     result = train_command(**options, progress=not arguments.json)
     if arguments.json:
         print_json(result)
-        return
-    told = f"accuracy {100 * result['accuracy']:.2f} %"
-    if result.get("flop_reduction"):
-        told += f", FLOP reduction {result['flop_reduction']:.2f}"
-    print(f"{result['run']}: {told}")
+    else:
+        told = f"accuracy {100 * result['accuracy']:.2f} %"
+        if result.get("flop_reduction"):
+            told += f", FLOP reduction {result['flop_reduction']:.2f}"
+        print(f"{result['run']}: {told}")
+    leave()
 
 
 def _setting(text: str) -> tuple[str, Any]:

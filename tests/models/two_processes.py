@@ -12,6 +12,7 @@ import torch
 
 from cgsim.errors import CgsimError
 from cgsim.models import Dataset, Recipe, checkpoint, train, trainer
+from cgsim.models.devices import leave
 from tests.models.conftest import synthetic
 
 
@@ -83,3 +84,4 @@ def run(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     print(json.dumps(run(Path(sys.argv[1]), json.loads(sys.argv[2]))))
+    leave()
