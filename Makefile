@@ -76,6 +76,6 @@ $(VENV)/.demo-ready: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.all-ready: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing cgsim with its models and dev extras into $(VENV) ..."
-	$(PIP) install $(PIP_ARGS) --editable '.[models,dev]'
+	@echo "Installing cgsim with all of its extras into $(VENV) ..."
+	$(PIP) install $(PIP_ARGS) --editable '.[dev]'
 	@touch $(VENV)/.demo-ready $@

@@ -41,8 +41,13 @@ LIBRARIES: dict[str, set[str]] = {
     "safetensors": {"models"},
     "PIL": {"models"},
     "matplotlib": {"results"},
-    "pydantic": {"hardware"},
-    "yaml": {"dram", "hardware", "models", "commands"},
+    "pydantic": {"hardware", "explore"},
+    "yaml": {"dram", "hardware", "models", "explore", "commands"},
+    "dask": {"explore"},
+    "distributed": {"explore"},
+    "optuna": {"explore"},
+    "plotly": {"results"},
+    "itables": {"results"},
 }
 # part -> libraries that it must never import: time knows no files, tables or plots.
 BARRED: dict[str, set[str]] = {
