@@ -1,4 +1,4 @@
-"""How long a sweep takes, on one process and on two: 48 accelerators x 64 samples of ResNet-18, DDR4 commands.
+"""How long a sweep takes, on one process and on two: 48 accelerators x 64 images of ResNet-18, DDR4 commands.
 
     python benchmarks/sweep.py [--samples 64] [--points 48] [--workers 2 1]
 
