@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cgsim.errors import CgsimError
 from cgsim.models import checkpoint
 from cgsim.models.methods import Method
+from cgsim.models.methods.cgnet import CGNet
 from cgsim.models.networks.build import full_architecture
 from cgsim.models.networks.resnet import ResNet
 
@@ -102,6 +103,7 @@ def _require_same_function(
                 f"{where}: published weights of a {network} are for architecture.order 'after_add', this "
                 f"recipe says {ours['order']!r}; expected --set architecture.order=after_add"
             )
+        _require_same_channels(where, method, {})
         return
     if config["network"] != network:
         raise CgsimError(f"{where}: a checkpoint of another network: {config['network']}, expected {network}")
@@ -119,6 +121,19 @@ def _require_same_function(
         raise CgsimError(f"{where}: a run of method {found!r}, expected {expected}")
     theirs = config["recipe"]["architecture"]
     require_same_architecture(where, network, theirs, ours, "this recipe says")
+    _require_same_channels(where, method, config["recipe"]["gating"])
+
+
+def _require_same_channels(where: str, method: Method, gating: dict[str, Any]) -> None:
+    """Raise CgsimError if trained weights are of input channels in another order than the model's."""
+    theirs = gating["partitions"] if gating.get("shuffle") else None
+    ours = method.partitions if isinstance(method, CGNet) and method.shuffle else None
+    if theirs != ours:
+        told = "not shuffled" if theirs is None else f"shuffled for {theirs} partitions"
+        raise CgsimError(
+            f"{where}: its input channels are {told}, so its weights mean other channels; expected a run "
+            f"with the same gating.shuffle and gating.partitions"
+        )
 
 
 def adopt(

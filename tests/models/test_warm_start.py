@@ -120,6 +120,17 @@ def test_a_checkpoint_of_another_network_is_refused(dataset, base, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_of_channels_in_another_order_are_refused(dataset, base, tmp_path):
+    shuffle = {"gating.shuffle": True}
+    with pytest.raises(CgsimError, match=r"its input channels are not shuffled, .* the same gating.shuffle"):
+        gated(dataset, base, tmp_path / "run", overrides=shuffle)
+    other = gated(dataset, None, tmp_path / "shuffled", overrides=shuffle).run
+    with pytest.raises(CgsimError, match="its input channels are shuffled for 4 partitions"):
+        gated(dataset, other, tmp_path / "run", overrides=shuffle | {"gating.partitions": 2})
+    assert not (tmp_path / "run").exists()
+    gated(dataset, other, tmp_path / "run", overrides=shuffle)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "before"),
     [
