@@ -23,6 +23,15 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
+EXIT_CODES = {
+    0: "done",
+    1: "done, but not all is well: some runs of a sweep failed, doctor misses\nsomething",
+    BAD_INPUT: "bad input, told in one line on stderr; nothing is half-written",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+    BROKEN_PIPE: "the reader of the output is gone",
+    TERMINATED: "terminated (SIGTERM)",
+}
+"""What the exit codes of every command mean. 1 is what a command returns, the others are `main`'s."""
 
 
 def build_parser() -> Parser:
@@ -39,7 +48,10 @@ def build_parser() -> Parser:
         epilog="example:\n"
         "  cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm\n"
         "\n"
-        "cgsim COMMAND --help tells more. Every command takes --json.",
+        f"exit codes:\n{_told_codes()}\n"
+        "\n"
+        "cgsim COMMAND --help tells more. Every command takes --json.\n"
+        "Output is coloured on terminals only; NO_COLOR and FORCE_COLOR are heeded.",
     )
     parser.add_argument("--version", action="version", version=f"cgsim {__version__}")
     commands = parser.commands()
@@ -49,9 +61,9 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
+    """Run one command and return its exit code, one of `EXIT_CODES`.
 
-    0: done. 2: bad input, told in one line on stderr. 130: interrupted. 141: the reader of stdout is gone.
+    A command that returns None is done (0). The text of a KeyboardInterrupt, if it has one, is told.
     """
     if argv is None:
         argv = sys.argv[1:]
@@ -62,13 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build_parser().parse_args(list(argv))
         arguments.argv = list(argv)
-        arguments.run(arguments)
+        code: int | None = arguments.run(arguments)
         if sys.stdout is not None:  # it is None where the shell closed it (>&-)
             sys.stdout.flush()
     except CgsimError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        print("cgsim: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"cgsim: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Python would complain again when it flushes stdout on its way out.
@@ -84,7 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")
-    return 0
+    return code or 0
+
+
+def _told_codes() -> str:
+    return "\n".join(
+        f"  {code:<5}{meaning}".replace("\n", "\n" + 7 * " ") for code, meaning in EXIT_CODES.items()
+    )
 
 
 def _fail(message: str) -> int:

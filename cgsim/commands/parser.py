@@ -63,21 +63,30 @@ class Parser(argparse.ArgumentParser):
 def add_command(
     commands: argparse._SubParsersAction[Parser],
     name: str,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
     summary: str,
     description: str,
-    example: str,
+    *examples: str,
 ) -> Parser:
-    """Add a command with `--json`; its help ends with an example."""
+    """Add a command with `--json`; its help ends with examples.
+
+    `run` returns the exit code, one of `cgsim.cli.EXIT_CODES`; None is 0.
+    """
     parser = commands.add_parser(
         name,
         help=summary,
         description=textwrap.fill(description, WIDTH - 1),
-        epilog=f"example:\n{textwrap.indent(example, '  ')}",
+        epilog=told_examples(*examples),
     )
     parser.set_defaults(run=run)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
+
+
+def told_examples(*examples: str) -> str:
+    """Return the end of a help text."""
+    head = "example:" if len(examples) == 1 else "examples:"
+    return "\n".join([head, *(textwrap.indent(example, "  ") for example in examples)])
 
 
 def add_hardware(parser: Parser, settings: str) -> None:

@@ -13,20 +13,7 @@ from cgsim.cli import build_parser
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 
-
-KNOWN = (
-    "train",
-    "evaluate",
-    "merge",
-    "quantize",
-    "record",
-    "simulate",
-    "sweep",
-    "compare",
-    "trace",
-    "hardware",
-    "dram",
-)
+KNOWN = tuple(build_parser()._commands.choices)
 
 
 def commands(text):

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import pkgutil
+import re
+import shlex
 
 import pytest
 
-from cgsim import __version__
+from cgsim import __version__, commands
 from cgsim.cli import build_parser
+from cgsim.commands.parser import Parser
 
 
 def parsers(parser, words=()):
@@ -16,33 +21,21 @@ def parsers(parser, words=()):
                 yield from parsers(sub, (*words, name))
 
 
-COMMANDS = [words for words, _ in parsers(build_parser())]
-LEAVES = [
-    words for words, parser in parsers(build_parser())
-    if not any(isinstance(action, argparse._SubParsersAction) for action in parser._actions)
-]  # fmt: skip
+ALL = list(parsers(build_parser()))
+COMMANDS = [words for words, _ in ALL]
+LEAVES = [words for words, parser in ALL if parser._commands is None]
 
 
-def test_all_commands_are_there():
-    top = {words[0] for words in COMMANDS if words}
-    assert top == {
-        "train",
-        "evaluate",
-        "merge",
-        "quantize",
-        "record",
-        "simulate",
-        "sweep",
-        "compare",
-        "trace",
-        "hardware",
-        "dram",
-    }
-    assert {words[1] for words in LEAVES if words[0] == "trace"} == {
-        "info", "check", "stats", "synth", "import", "subset", "merge"
-    }  # fmt: skip
-    assert {words[1] for words in LEAVES if words[0] == "hardware"} == {"show", "check", "list", "import"}
-    assert {words[1] for words in LEAVES if words[0] == "dram"} == {"replay", "check"}
+def test_every_command_module_is_in_the_parser():
+    """A module of cgsim/commands with `add` adds commands; each is described where the others are."""
+    top = build_parser()._commands
+    for module in pkgutil.iter_modules(commands.__path__):
+        found = importlib.import_module(f"cgsim.commands.{module.name}")
+        if hasattr(found, "add"):
+            alone = Parser(prog="cgsim").commands()
+            found.add(alone)
+            assert alone.choices
+            assert alone.choices.keys() <= top.choices.keys(), module.name
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -50,12 +43,50 @@ def test_help_fits_80_columns_and_has_an_example(cgsim, words):
     answer = cgsim(*words, "--help")
     assert answer.code == 0
     assert max(map(len, answer.out.splitlines())) <= 80
-    assert "example:\n  cgsim " in answer.out
+    assert re.search(r"^examples?:\n  cgsim ", answer.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_example_parses(words):
+    """And is one of the command whose help shows it."""
+    parser = dict(ALL)[words]
+    shown = re.split(r"^examples?:\n", parser.epilog, flags=re.MULTILINE)[1]
+    for example in re.findall(r"^  cgsim .*", re.sub(r" *\\\n *", " ", shown), re.MULTILINE):
+        argv = shlex.split(example.partition(" > ")[0])[1:]
+        assert tuple(argv[: len(words)]) == words
+        build_parser().parse_args(argv)
 
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
-def test_every_command_takes_json(cgsim, words):
-    assert "--json" in cgsim(*words, "--help").out
+def test_every_command_takes_json(words):
+    assert "--json" in dict(ALL)[words]._options
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_argument_has_a_help_text(words):
+    for action in dict(ALL)[words]._actions:
+        if not isinstance(action, argparse._SubParsersAction):
+            assert action.help, action.dest
+
+
+def test_the_help_tells_every_exit_code(cgsim):
+    out = cgsim("--help").out
+    for code in (0, 1, 2, 130, 141, 143):
+        assert re.search(rf"^  {code} +\w", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
+def test_a_command_may_return_its_exit_code(cgsim, monkeypatch, returned, code):
+    monkeypatch.setattr("cgsim.commands.hardware.run_list", lambda arguments: returned)
+    assert cgsim("hardware", "list") == (code, "", "")
+
+
+def test_an_interrupt_may_tell_what_was_done(cgsim, monkeypatch):
+    def stop(arguments):
+        raise KeyboardInterrupt("3 of 8 runs done")
+
+    monkeypatch.setattr("cgsim.commands.hardware.run_list", stop)
+    assert cgsim("hardware", "list") == (130, "", "cgsim: interrupted: 3 of 8 runs done\n")
 
 
 def test_version(cgsim):
