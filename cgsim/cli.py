@@ -37,7 +37,7 @@ EXIT_CODES = {
 def build_parser() -> Parser:
     """Return the parser of every command."""
     # Imported here, not above, so that Ctrl-C while they load is told like any other.
-    from cgsim.commands import compare, dram, hardware, merge, models, simulate, sweep, trace
+    from cgsim.commands import compare, completion, dram, hardware, merge, models, simulate, sweep, trace
     from cgsim.commands.parser import Parser
 
     parser = Parser(
@@ -55,7 +55,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"cgsim {__version__}")
     commands = parser.commands()
-    for module in (models, merge, simulate, sweep, compare, trace, hardware, dram):
+    for module in (models, merge, simulate, sweep, compare, trace, hardware, dram, completion):
         module.add(commands)
     return parser
 
@@ -72,7 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             if hasattr(stream, "reconfigure"):  # tables have × and ─, which some terminals do not know
                 stream.reconfigure(errors="replace")
     try:
-        arguments = build_parser().parse_args(list(argv))
+        parser = build_parser()
+        if "_ARGCOMPLETE" in os.environ:  # a shell asks, and is answered here
+            from cgsim.commands.completion import answer_shell
+
+            answer_shell(parser)
+        arguments = parser.parse_args(list(argv))
         arguments.argv = list(argv)
         code: int | None = arguments.run(arguments)
         if sys.stdout is not None:  # it is None where the shell closed it (>&-)
@@ -107,7 +112,10 @@ def _told_codes() -> str:
 
 def _fail(message: str) -> int:
     with contextlib.suppress(BrokenPipeError):
-        print(f"cgsim: error: {' '.join(message.split())}", file=sys.stderr)
+        from cgsim.commands.colour import paint
+
+        head = paint("cgsim: error:", "bold", "red", stream=sys.stderr)
+        print(f"{head} {' '.join(message.split())}", file=sys.stderr)
     return BAD_INPUT
 
 

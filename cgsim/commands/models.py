@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from cgsim.commands.extras import need
 from cgsim.commands.interrupts import insistent_interrupt
 from cgsim.commands.parser import Parser, add_command, interactive, natural, positive, print_json
 from cgsim.errors import CgsimError
@@ -286,10 +287,4 @@ def run_record(arguments: argparse.Namespace) -> None:
 
 def need_torch() -> None:
     """Raise CgsimError if what training needs is not installed."""
-    import importlib.util
-
-    for name in ("torch", "safetensors"):
-        if importlib.util.find_spec(name) is None:
-            raise CgsimError(
-                f"{name} is not installed; training and recording need: pip install 'cgsim[models]'"
-            )
+    need("models", "torch", "safetensors", what="training and recording")

@@ -8,9 +8,10 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
+from cgsim.commands.colour import paint
 from cgsim.errors import CgsimError, nearest
 
 WIDTH = 80
@@ -38,6 +39,22 @@ class Parser(argparse.ArgumentParser):
         """Return the place to which sub-commands are added."""
         self._commands = self.add_subparsers(metavar="COMMAND", required=True, title="commands")
         return self._commands
+
+    def walk(self) -> Iterator[Parser]:
+        """Yield this parser and those of all of its commands, in the order of the help."""
+        yield self
+        for parser in self._commands.choices.values() if self._commands is not None else ():
+            yield from parser.walk()
+
+    def arguments(self) -> list[argparse.Action]:
+        """Return the positional arguments, then the options, without `--help` and the place of commands."""
+        left_out = (argparse._HelpAction, argparse._SubParsersAction)
+        return [action for action in self._actions if not isinstance(action, left_out)]
+
+    @property
+    def is_group(self) -> bool:
+        """True if what follows is a command, as behind `cgsim trace`."""
+        return self._commands is not None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, after refusing misspelt options, which argparse would report only after missing ones."""
@@ -169,7 +186,8 @@ def print_json(value: Any) -> None:
 def print_notes(notes: Sequence[str]) -> None:
     """Print remarks, a paragraph each."""
     for note in notes:
-        print(textwrap.fill(f"note: {note}", WIDTH - 1, subsequent_indent="  ", break_on_hyphens=False))
+        told = textwrap.fill(f"note: {note}", WIDTH - 1, subsequent_indent="  ", break_on_hyphens=False)
+        print(paint("note:", "cyan") + told.removeprefix("note:"))
 
 
 def told_written(folder: object, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cgsim.commands.colour import paint
 from cgsim.commands.parser import WIDTH
 
 
@@ -18,7 +19,7 @@ def columns(
     """Return rows as aligned columns; `heads` maps key to heading, at most two lines divided by a newline.
 
     Until the table fits, keys in `optional` are left out, the last one first, and those in `text`, which are
-    left-aligned, shortened in the middle.
+    left-aligned, shortened in the middle. The heading is bold where stdout is coloured.
     """
     from cgsim.results.tables import shorten
 
@@ -40,12 +41,13 @@ def columns(
         over -= less
     table = [upper, lower, *({key: cells[key][i] for key in heads} for i in range(len(rows)))]
     lines = []
-    for row in table:
+    for i, row in enumerate(table):
         parts = (
             shorten(row[key], width[key]).ljust(width[key]) if key in text else row[key].rjust(width[key])
             for key in heads
         )
-        lines.append((" " * gap).join(parts).rstrip())
+        line = (" " * gap).join(parts).rstrip()
+        lines.append(paint(line, "bold") if i < 2 else line)  # i < 2: the heading
     lines.insert(2, "─" * (sum(width.values()) + gap * (len(width) - 1)))
     return "\n".join(line for i, line in enumerate(lines) if i or line)
 

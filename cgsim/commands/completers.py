@@ -1,0 +1,116 @@
+"""What a shell offers where a value is typed: accelerators, keys of `--set`, traces, folders, files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
+
+Completer = Callable[..., "Iterable[str] | dict[str, str]"]
+"""Called with `prefix` (what is typed so far) and more keywords; a dict maps offers to what they mean."""
+
+
+def completer_of(action: argparse.Action, command: str) -> Completer:
+    """Return what completes an argument, by its metavar (docs/command-line.md tells those in use).
+
+    Args:
+        action: the argument.
+        command: its command, such as `cgsim train`.
+    """
+    metavar = action.metavar if isinstance(action.metavar, str) else ""
+    name = max(action.option_strings, key=len, default="")
+    if metavar.startswith("KEY="):
+        return settings if command != "cgsim train" else nothing
+    if (command, name) == ("cgsim train", "--recipe"):
+        return recipes
+    return _BY_METAVAR.get(metavar, nothing if metavar in _NUMBERS else files())
+
+
+def files(*suffixes: str, folders: bool = False) -> Completer:
+    """Return a completer of paths: files with one of the suffixes (none: any), and folders on the way.
+
+    Args:
+        suffixes: such as `.yaml`.
+        folders: offer folders alone.
+    """
+
+    def complete(prefix: str, **_: Any) -> list[str]:
+        folder, name = os.path.split(prefix)
+        try:
+            entries = sorted(os.scandir(os.path.expanduser(folder) or "."), key=lambda entry: entry.name)
+        except OSError:
+            return []
+        offers = []
+        for entry in entries:
+            if not entry.name.startswith(name) or (entry.name.startswith(".") and not name.startswith(".")):
+                continue
+            path = os.path.join(folder, entry.name)
+            if entry.is_dir():
+                offers.append(f"{path}/")
+            elif not folders and entry.name.endswith(suffixes or ("",)):
+                offers.append(path)
+        return offers
+
+    return complete
+
+
+def hardware(prefix: str, **_: Any) -> list[str]:
+    """Offer the shipped accelerators, then YAML files."""
+    from cgsim.shipped import shipped_dir
+
+    names = sorted(path.stem for path in shipped_dir("hwconfigs").glob("*.yaml"))
+    return [*(name for name in names if name.startswith(prefix)), *files(".yaml", ".yml")(prefix)]
+
+
+def settings(prefix: str, **_: Any) -> dict[str, str]:
+    """Offer the dotted keys of an accelerator, each with its meaning; behind `=` the values of a choice."""
+    from cgsim.hardware.messages import fields
+    from cgsim.hardware.model import Hardware
+
+    known = dict(fields(Hardware))
+    key, equals, typed = prefix.partition("=")
+    if not equals:
+        return {f"{name}=": _first_sentence(field) for name, field in known.items() if name.startswith(key)}
+    if key not in known:
+        return {}
+    before, comma, _last = typed.rpartition(",")
+    choices = ("true", "false") if known[key].annotation is bool else get_args(known[key].annotation)
+    values = [str(value) for value in choices if isinstance(value, (str, int))]
+    return {f"{key}={before}{comma}{value}": "" for value in values}
+
+
+def _first_sentence(field: Any) -> str:
+    return str(field.description or "").partition(". ")[0].rstrip(".").replace("`", "")
+
+
+def networks(prefix: str, **_: Any) -> list[str]:
+    """Offer the networks that synthetic traces are made of."""
+    from cgsim.trace.networks import NETWORKS
+
+    return [name for name in NETWORKS if name.startswith(prefix)]
+
+
+def recipes(prefix: str, **_: Any) -> list[str]:
+    """Offer the shipped recipes of `cgsim train`, then YAML files."""
+    from cgsim.models.recipe import available_recipes
+
+    names = ["short", "paper", *available_recipes()]
+    return [*(name for name in names if name.startswith(prefix)), *files(".yaml", ".yml")(prefix)]
+
+
+def nothing(**_: Any) -> list[str]:
+    """Offer nothing: a number, or free text."""
+    return []
+
+
+_FOLDER = files(folders=True)
+_BY_METAVAR: dict[str, Completer] = {
+    "HW": hardware,
+    "TRACE": files(".parquet"),
+    "NETWORK": networks,
+    "YAML": files(".yaml", ".yml"),
+    "EXPERIMENT": files(".yaml", ".yml"),
+    **dict.fromkeys(("DIR", "RUN", "RUN2", "QRUN"), _FOLDER),
+}
+_NUMBERS = ("C", "D", "L", "N", "P", "S", "T", "X", "LAYERS", "LIST", "NAME")
