@@ -37,7 +37,18 @@ EXIT_CODES = {
 def build_parser() -> Parser:
     """Return the parser of every command."""
     # Imported here, not above, so that Ctrl-C while they load is told like any other.
-    from cgsim.commands import compare, completion, dram, hardware, merge, models, simulate, sweep, trace
+    from cgsim.commands import (
+        compare,
+        completion,
+        doctor,
+        dram,
+        hardware,
+        merge,
+        models,
+        simulate,
+        sweep,
+        trace,
+    )
     from cgsim.commands.parser import Parser
 
     parser = Parser(
@@ -55,7 +66,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"cgsim {__version__}")
     commands = parser.commands()
-    for module in (models, merge, simulate, sweep, compare, trace, hardware, dram, completion):
+    for module in (models, merge, simulate, sweep, compare, trace, hardware, dram, doctor, completion):
         module.add(commands)
     return parser
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cgsim.commands.colour import paint
 from cgsim.commands.parser import WIDTH
+from cgsim.shorten import shorten
 
 
 def columns(
@@ -15,14 +16,14 @@ def columns(
     heads: Mapping[str, str],
     text: Sequence[str] = (),
     optional: Sequence[str] = (),
+    styles: Mapping[str, str] | None = None,
 ) -> str:
     """Return rows as aligned columns; `heads` maps key to heading, at most two lines divided by a newline.
 
     Until the table fits, keys in `optional` are left out, the last one first, and those in `text`, which are
-    left-aligned, shortened in the middle. The heading is bold where stdout is coloured.
+    left-aligned, shortened in the middle. Where stdout is coloured, the heading is bold and a cell that is a
+    key of `styles` has that style.
     """
-    from cgsim.results.tables import shorten
-
     cells = {key: [_cell(row.get(key)) for row in rows] for key in heads}
     upper, lower = {}, {}
     for key, head in heads.items():
@@ -42,10 +43,13 @@ def columns(
     table = [upper, lower, *({key: cells[key][i] for key in heads} for i in range(len(rows)))]
     lines = []
     for i, row in enumerate(table):
-        parts = (
-            shorten(row[key], width[key]).ljust(width[key]) if key in text else row[key].rjust(width[key])
-            for key in heads
-        )
+        parts = []
+        for key in heads:
+            cell = (
+                shorten(row[key], width[key]).ljust(width[key]) if key in text else row[key].rjust(width[key])
+            )
+            style = (styles or {}).get(row[key]) if i > 1 else None
+            parts.append(cell.replace(row[key], paint(row[key], style)) if style else cell)
         line = (" " * gap).join(parts).rstrip()
         lines.append(paint(line, "bold") if i < 2 else line)  # i < 2: the heading
     lines.insert(2, "─" * (sum(width.values()) + gap * (len(width) - 1)))

@@ -21,6 +21,11 @@ PATIENCE = dt.timedelta(hours=2)
 """How long a process waits for the others: the first one evaluates alone after each unit."""
 
 
+def cuda_devices() -> list[str]:
+    """The names of the GPUs that torch can use, none without CUDA."""
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
 @dataclass(frozen=True)
 class Devices:
     """The device of this process, and which of how many processes it is."""

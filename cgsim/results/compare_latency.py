@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from cgsim.results import style
 from cgsim.results.compare_methods import Look, look_of, looks
 from cgsim.results.compare_panels import finish, grid_of, title
-from cgsim.results.tables import shorten
+from cgsim.shorten import shorten
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -14,7 +14,8 @@ from cgsim.engine.columns import MODES, PHASES, STALLS
 from cgsim.errors import CgsimError
 from cgsim.results import labels, naming, style
 from cgsim.results.sweep_plots import speedup_vs_array
-from cgsim.results.tables import compact, shorten, trimmed
+from cgsim.results.tables import compact, trimmed
+from cgsim.shorten import shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,8 @@ from matplotlib.ticker import NullFormatter
 from cgsim.engine.columns import MODES
 from cgsim.errors import CgsimError
 from cgsim.results import labels, style
-from cgsim.results.tables import shorten, trimmed
+from cgsim.results.tables import trimmed
+from cgsim.shorten import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cgsim.engine.columns import DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
 from cgsim.errors import CgsimError
 from cgsim.results.naming import batch_of, shown
+from cgsim.shorten import shorten
 from cgsim.trace.metadata import REFERENCE
 
 if TYPE_CHECKING:
@@ -73,14 +74,6 @@ def percent(value: float) -> str:
         return "-"
     shown = 100 * value
     return f"{shown:.1f}%" if shown < 9.95 else f"{shown:.0f}%"
-
-
-def shorten(name: str, width: int) -> str:
-    """Return `name`, its middle replaced by `…` if it is longer than `width`; the ends tell more."""
-    if len(name) <= width:
-        return name
-    head = (width - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
 
 
 def run_table(run: CountedRun, width: int = 80) -> str:

@@ -13,7 +13,8 @@ from cgsim.engine.columns import MODES, PHASES, STALLS
 from cgsim.results import style
 from cgsim.results.naming import shown
 from cgsim.results.plots import PHASE_COLOURS, STALL_COLOURS, STALL_HATCH
-from cgsim.results.tables import compact, shorten, trimmed
+from cgsim.results.tables import compact, trimmed
+from cgsim.shorten import shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
