@@ -4,7 +4,7 @@
 # make validate-rtl    thousands of layers through the RTL, and the shipped trace's; says how many agree
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine, of its DRAM and its mapping too
-# make docs-reference  docs/configuration.md and docs/columns.md, from the code
+# make docs-reference  docs/configuration.md, docs/columns.md and docs/command-line.md, from the code
 #
 # PYTHON=python3.12 chooses another interpreter; PIP_ARGS is handed to pip.
 
@@ -51,6 +51,7 @@ bench: $(VENV)/.all-ready setup-rtl
 docs-reference: $(VENV)/.demo-ready
 	$(BIN)/python -m cgsim.hardware.reference docs/configuration.md
 	$(BIN)/python -m cgsim.results.reference docs/columns.md
+	$(BIN)/python -m cgsim.commands.reference docs/command-line.md
 
 setup: $(VENV)/.all-ready setup-rtl
 

@@ -28,6 +28,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **keywords: Any) -> None:
         self._options: list[str] = []
         self._commands: argparse._SubParsersAction[Parser] | None = None
+        self.summary = ""
+        """What the list of commands says of this one."""
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **keywords)
 
     def add_argument(self, *names: Any, **keywords: Any) -> argparse.Action:
@@ -47,9 +49,14 @@ class Parser(argparse.ArgumentParser):
             yield from parser.walk()
 
     def arguments(self) -> list[argparse.Action]:
-        """Return the positional arguments, then the options, without `--help` and the place of commands."""
+        """Return what is given by position, what is required, the options; not `--help`, nor commands."""
         left_out = (argparse._HelpAction, argparse._SubParsersAction)
-        return [action for action in self._actions if not isinstance(action, left_out)]
+        found = [action for action in self._actions if not isinstance(action, left_out)]
+        return sorted(found, key=lambda one: (bool(one.option_strings), not one.required, one.dest == "json"))
+
+    def told(self, action: argparse.Action) -> str:
+        """Return the help text of an argument, its default filled in."""
+        return self._get_formatter()._expand_help(action) if action.help else ""
 
     @property
     def is_group(self) -> bool:
@@ -95,6 +102,7 @@ def add_command(
         description=textwrap.fill(description, WIDTH - 1),
         epilog=told_examples(*examples),
     )
+    parser.summary = summary
     parser.set_defaults(run=run)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
