@@ -8,8 +8,11 @@ from contextlib import closing
 from typing import Any
 
 from cgsim.errors import CgsimError
-from cgsim.explore.executors import Executor, Function, ProcessExecutor, SerialExecutor, available_cpus
-from cgsim.explore.tasks import Outcome, Task, open_trace
+from cgsim.explore.cutting import address
+from cgsim.explore.executors import Executor, Function, SerialExecutor, available_cpus
+from cgsim.explore.opened import forget_traces
+from cgsim.explore.process_executor import ProcessExecutor
+from cgsim.explore.tasks import Outcome, Task
 from cgsim.hardware import Hardware
 from cgsim.results.provenance import trace_name
 from cgsim.simulation import sample_positions
@@ -71,7 +74,7 @@ def cut_tasks(
         for start in range(0, len(hardware), size):
             part = slice(start, start + size)
             yield Task(
-                trace=trace.path,
+                trace=address(trace.path),
                 checksum=trace.checksum,
                 hardware=tuple(one.to_dict() for one in hardware[part]),
                 keys=tuple(keys[name][part]),
@@ -95,7 +98,7 @@ def outcomes(
     """
     from tqdm import tqdm
 
-    open_trace.cache_clear()
+    forget_traces()
     with (
         tqdm(total=runs, disable=not progress, unit="run", desc=command, dynamic_ncols=True) as bar,
         closing(executor.run(function, tasks)) as results,  # type: ignore[type-var]

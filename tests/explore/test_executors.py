@@ -34,10 +34,47 @@ def test_processes_run_every_task_elsewhere():
     assert not multiprocessing.active_children()
 
 
-def test_a_dead_worker_is_told():
-    with pytest.raises(CgsimError, match=r"^a worker process ended abruptly, perhaps for want of memory"):
-        list(ProcessExecutor(1).run(workers.die, TASKS))
+def by_key(results):
+    return {outcome.key: outcome for found in results for outcome in found}
+
+
+def test_a_dead_worker_costs_nothing(tmp_path):
+    mark = str(tmp_path / "died")
+    tasks = [workers.task(name, trace=mark) for name in ("first", "second", "third")]
+    found = by_key(ProcessExecutor(2).run(workers.die_once, tasks))
+    assert set(found) == {"first", "second", "third"}
+    assert all(outcome.summary for outcome in found.values())
+    assert Path(mark).exists()
     assert not multiprocessing.active_children()
+
+
+def test_only_the_run_that_kills_its_workers_is_given_up():
+    tasks = [workers.task("first"), workers.task("good", "bad", "fine"), workers.task("last")]
+    found = by_key(ProcessExecutor(1).run(workers.die_of_bad, tasks))
+    assert set(found) == {"first", "good", "bad", "fine", "last"}
+    assert [key for key, outcome in found.items() if outcome.summary is None] == ["bad"]
+    assert found["bad"].error == "the worker process ended abruptly, 3 times: perhaps for want of memory"
+
+
+def test_workers_that_cannot_start_are_told(monkeypatch):
+    monkeypatch.setattr("cgsim.explore.process_executor._start_worker", workers.never_start)
+    with pytest.raises(CgsimError, match=r"^worker processes end as soon as they start, perhaps for want"):
+        list(ProcessExecutor(2).run(workers.echo, TASKS))
+    assert not multiprocessing.active_children()
+
+
+def test_tasks_are_taken_as_there_is_room():
+    taken = []
+
+    def tasks():
+        for given in TASKS:
+            taken.append(given)
+            yield given
+
+    results = ProcessExecutor(1).run(workers.echo, tasks())
+    next(results)
+    assert len(taken) == 1
+    assert len([*results]) == 3
 
 
 def test_a_bug_comes_through_with_its_note():

@@ -208,9 +208,8 @@ def test_a_bug_says_where(traces, monkeypatch):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("cgsim.explore.tasks.simulate", broken)
-    with pytest.raises(ZeroDivisionError) as caught:
+    with pytest.raises(CgsimError, match=r"array.rows=8: ZeroDivisionError: a bug \(test_sweep.py:\d+\)"):
         cgsim.sweep(traces[0], "edge-16x16", {"array.rows": [8]}, workers=1)
-    assert f"with trace {traces[0]}" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
@@ -246,7 +245,7 @@ def test_output_that_is_a_file(traces, tmp_path):
     assert message == f"{path}: cannot be made a folder, 'file' is not one"
 
 
-def test_task_reports_what_it_did_before_it_failed(traces):
+def test_a_task_goes_on_after_a_point_that_fails(traces):
     from cgsim.explore import Task
 
     trace = cgsim.load_trace(traces[0])
@@ -254,7 +253,7 @@ def test_task_reports_what_it_did_before_it_failed(traces):
     bad = good.override({"buffers.weight_kib": TINY})
     hardware = tuple(hw.to_dict() for hw in (good, bad, good))
     outcomes = run_task(Task(trace.path, trace.checksum, hardware, ("a", "b", "c")))
-    assert [outcome.key for outcome in outcomes] == ["a", "b"]
+    assert [outcome.key for outcome in outcomes] == ["a", "b", "c"]
     assert outcomes[0].error == ""
     assert isinstance(outcomes[1], Outcome)
     assert outcomes[1].summary is None

@@ -1,0 +1,141 @@
+"""Tasks on the processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from cgsim.errors import CgsimError
+from cgsim.explore.executors import MOST_DEATHS, Function, available_cpus, given_up
+from cgsim.explore.tasks import Outcome, Task
+
+
+class ProcessExecutor:
+    """Tasks on processes of this machine, each a pool of its own, so that one that dies takes no other along.
+
+    The processes are spawned, not forked: the libraries used here run threads, which a fork would break.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or available_cpus()
+
+    def run(self, function: Function, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
+        """Yield the outcomes as they come. On Ctrl-C, or when closed early, the processes are ended.
+
+        Raises:
+            CgsimError: processes cannot be started.
+        """
+        before = set(multiprocessing.active_children())
+        queue = _Queue(tasks)
+        idle: list[_Worker] = []
+        busy: dict[Future[list[Outcome]], tuple[_Worker, _Job]] = {}
+        finished = False
+        try:
+            while True:
+                while len(busy) < self.workers and (job := queue.take()) is not None:
+                    worker = idle.pop() if idle else _Worker()
+                    busy[worker.submit(function, job.task)] = worker, job
+                if not busy:
+                    break
+                done, _ = wait(busy, return_when=FIRST_COMPLETED)
+                for future in done:
+                    worker, job = busy.pop(future)
+                    try:
+                        found = future.result()
+                    except BrokenProcessPool:
+                        worker.bury()
+                        found = queue.died(job)
+                    else:
+                        idle.append(worker)
+                    if found:
+                        yield found
+            finished = True
+        finally:
+            if not finished:
+                for process in set(multiprocessing.active_children()) - before:
+                    process.terminate()
+            for worker in [*idle, *(worker for worker, _ in busy.values())]:
+                worker.pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass
+class _Job:
+    """A task, and how many workers died over it."""
+
+    task: Task
+    deaths: int = 0
+
+
+class _Queue:
+    """Tasks to do: those that lost their worker first, then those not yet begun."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self._again: deque[_Job] = deque()
+
+    def take(self) -> _Job | None:
+        """Return the next job, None if there is none (now; a job may come back)."""
+        if self._again:
+            return self._again.popleft()
+        task = next(self._tasks, None)
+        return None if task is None else _Job(task)
+
+    def died(self, job: _Job) -> list[Outcome]:
+        """Note that a worker died over a job; return its outcomes if it is given up."""
+        job.deaths += 1
+        if job.deaths < MOST_DEATHS:
+            self._again.append(job)
+        elif len(job.task.keys) > 1:
+            self._again.extend(_Job(single) for single in job.task.singles())
+        else:
+            return given_up(job.task)
+        return []
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self) -> None:
+        self.pool = ProcessPoolExecutor(
+            1, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+        )
+        self._sign: Future[int] | None = None
+
+    def submit(self, function: Function, task: Task) -> Future[list[Outcome]]:
+        """Send a task, after the first of them a sign of life is asked for."""
+        if self._sign is None:
+            self._sign = self.pool.submit(os.getpid)
+        return self.pool.submit(function, task)
+
+    def bury(self) -> None:
+        """Clear away what is left of a process that died.
+
+        Raises:
+            CgsimError: it never gave a sign of life, so that no other would.
+        """
+        self.pool.shutdown(wait=True)
+        if self._sign is not None and self._sign.exception() is not None:
+            raise CgsimError(
+                "worker processes end as soon as they start, perhaps for want of memory; try fewer workers "
+                "(a script that runs simulations needs `if __name__ == '__main__':` around the call)"
+            )
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself; end if the parent dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
