@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -54,6 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     findings = list(checkup.examine())
     bad = [one for one in findings if one.required and one.state != "ok"]
     if arguments.json:
+        import dataclasses
+        import json
+
         told = {**about, "fine": not bad, "findings": [dataclasses.asdict(one) for one in findings]}
         print(json.dumps(told, indent=2, ensure_ascii=False))  # print_json needs numpy, which may be missing
         return NOT_FINE if bad else 0

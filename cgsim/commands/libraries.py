@@ -27,6 +27,8 @@ EXTRAS = {
     "dev": "tests, lint, notebooks",
 }
 """What each extra of pyproject.toml is for."""
+DEVELOPERS = ("docs", "dev")
+"""Extras that are of use in a checkout only."""
 _MODULES = {"pyyaml": "yaml"}
 
 
@@ -39,7 +41,8 @@ def checkout() -> Path | None:
 def requirements() -> tuple[str, dict[str, list[str]]]:
     """Return the range of Python versions, and the requirements of each extra ("" for cgsim itself).
 
-    Read from pyproject.toml in a checkout, whose installed metadata may be older, else from the metadata.
+    Read from pyproject.toml in a checkout, whose installed metadata may be older, else from the metadata;
+    there without what developers need, who have a checkout.
     """
     folder = checkout()
     if folder is not None:
@@ -51,8 +54,10 @@ def requirements() -> tuple[str, dict[str, list[str]]]:
     found: dict[str, list[str]] = {"": []}
     for line in metadata.requires("cgsim") or []:
         requirement, _, marker = line.partition(";")
-        extra = re.search(r"extra == ['\"](.+?)['\"]", marker)
-        found.setdefault(extra.group(1) if extra else "", []).append(requirement.strip())
+        match = re.search(r"extra == ['\"](.+?)['\"]", marker)
+        extra = match.group(1) if match else ""
+        if extra not in DEVELOPERS:
+            found.setdefault(extra, []).append(requirement.strip())
     return told["Requires-Python"], found
 
 
