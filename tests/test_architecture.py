@@ -245,9 +245,9 @@ def test_relative_imports_of_a_package_start_at_itself():
 
 
 HEAVY = (
-    "torch pandas numba matplotlib pyarrow pydantic yaml numpy scipy fsspec tqdm distributed optuna plotly itables "
-    "argcomplete packaging"
-).split()
+    "torch", "pandas", "numba", "matplotlib", "pyarrow", "pydantic", "yaml", "numpy", "scipy",
+    "fsspec", "tqdm", "distributed", "optuna", "plotly", "itables", "argcomplete", "packaging",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

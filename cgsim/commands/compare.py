@@ -48,6 +48,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "trace and accelerator), samples.parquet (per image), compare.json and plots.",
         "cgsim compare traces/*.trace.parquet --hardware asic-28nm \\\n"
         "    --hardware edge-16x16 -o out/compare",
+        "cgsim compare cgnet.trace.parquet --baseline ungated.trace.parquet \\\n"
+        "    --hardware asic-28nm --set array.rows=16,32 --plot-format pdf",
     )
     parser.add_argument("traces", metavar="TRACE", nargs="+", help="trace files (*.trace.parquet)")
     parser.add_argument(

@@ -54,6 +54,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "Replay a stream of requests (little-endian uint64 each: bit 0 = write, the other bits the byte "
         "address), in order and as fast as it is accepted. DRAMsim3's .ini and Ramulator 2.1's resolved "
         "YAML run by the rules of these tools, our own files by ours.",
+        "cgsim dram replay stream.bin --config ddr4.yaml",
         "cgsim dram replay stream.bin --config ddr4.yaml --commands out/commands.csv.gz",
     )
     replay.add_argument("stream", metavar="STREAM", help="file of requests")

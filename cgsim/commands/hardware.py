@@ -30,6 +30,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         run_show,
         "print the configuration of an accelerator as YAML",
         "Print the whole validated configuration as YAML, which is itself a hardware file.",
+        "cgsim hardware show asic-28nm",
         "cgsim hardware show asic-28nm --set array.rows=16 > mine.yaml",
     )
     show.add_argument("hardware", metavar="HW", help="name of `cgsim hardware list`, or a YAML file")
@@ -59,6 +60,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "Turn a configuration of SCALE-Sim (v1, v2 or v3) into a hardware file. Comments in it say where "
         "each value comes from, and why some keys have no counterpart (docs/scalesim.md).",
         "cgsim hardware import scale.cfg -o mine.yaml",
+        "cgsim hardware import scale.cfg | less",
     )
     imports.add_argument("file", metavar="FILE", help="configuration file (*.cfg)")
     imports.add_argument("-o", "--output", metavar="YAML", help="file to write; default: standard output")

@@ -21,6 +21,9 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "Train a network and write checkpoint, configuration and history into a folder.\n"
         "An interrupted training goes on with --resume.",
         "cgsim train --method cgnet --network resnet20 --data PATH -o runs/cgnet",
+        "cgsim train --method cgnet --set gating.target=0.6 --init runs/cgnet \\\n"
+        "    --data PATH -o runs/stronger    # begin with the weights of another run",
+        "cgsim train --method none --data PATH -o runs/ungated --resume",
     )
     train.add_argument(
         "--method",
@@ -70,6 +73,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "Run a trained model on test images and stream its gates into a trace. Accuracy is\n"
         "that of the whole test set.",
         "cgsim record runs/cgnet --data PATH --samples 64 -o cgnet.trace.parquet",
+        "cgsim record runs/cgnet --data PATH --ungated runs/ungated \\\n"
+        "    -o cgnet.trace.parquet    # with the accuracy of the ungated network",
     )
     record.add_argument(
         "run_dir", metavar="RUN", help="folder that cgsim train or quantize wrote, or a quantised network"
@@ -95,6 +100,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
         "Run a trained or quantised model on the test images: accuracy, FLOP reduction (MACs of the\n"
         "ungated network over those executed) and the share of gates that are on in each layer.",
         "cgsim evaluate runs/cgnet --data PATH",
+        "cgsim evaluate runs/cgnet --data PATH --ungated runs/ungated --difficulty",
     )
     parser.add_argument(
         "run_dir", metavar="RUN", help="folder that cgsim train or quantize wrote, or a quantised network"

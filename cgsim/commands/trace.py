@@ -34,6 +34,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "network, samples, provenance",
         "Print what a trace holds: network, samples, layers, provenance.",
         "cgsim trace info traces/resnet20-cgnet.trace.parquet",
+        "cgsim trace info traces/resnet20-cgnet.trace.parquet --json",
     )
     info.add_argument("trace", metavar="TRACE", help="trace file")
     check = add_command(
@@ -89,6 +90,7 @@ def _add_synth(group: argparse._SubParsersAction[Parser]) -> None:
         "statistics of a real trace transplanted to another network (--like).",
         "cgsim trace synth resnet18 --like traces/resnet20-cgnet.trace.parquet \\\n"
         "    --samples 8 --flop-reduction 2.8 -o resnet18.trace.parquet",
+        "cgsim trace synth resnet20 --gate pixel --density 0.4 -o pixel.trace.parquet",
     )
     synth.add_argument("network", metavar="NETWORK", help="name of a network: resnet18, resnet20 or tiny")
     synth.add_argument(
@@ -119,6 +121,7 @@ def _add_import(group: argparse._SubParsersAction[Parser]) -> None:
         "Turn a topology file of SCALE-Sim, convolutions or GEMMs, into a dense trace: layers without "
         "gates, not connected (docs/scalesim.md).",
         "cgsim trace import resnet18.csv -o resnet18.trace.parquet",
+        "cgsim trace import vit.csv --form gemm --samples 4 -o vit.trace.parquet",
     )
     parser.add_argument("file", metavar="FILE", help="topology file (*.csv)")
     parser.add_argument("-o", "--output", required=True, metavar="TRACE", help="trace to write")

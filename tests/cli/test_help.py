@@ -52,9 +52,9 @@ def test_every_example_parses(words):
     parser = dict(ALL)[words]
     shown = re.split(r"^examples?:\n", parser.epilog, flags=re.MULTILINE)[1]
     for example in re.findall(r"^  cgsim .*", re.sub(r" *\\\n *", " ", shown), re.MULTILINE):
-        argv = shlex.split(example.partition(" > ")[0])[1:]
+        argv = shlex.split(re.split(" [>|] ", example)[0], comments=True)[1:]
         assert tuple(argv[: len(words)]) == words
-        build_parser().parse_args(argv)
+        assert build_parser().parse_args(argv)
 
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
