@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "Train a network and write checkpoint, configuration and history into a folder.\n"
         "An interrupted training goes on with --resume.",
         "cgsim train --method cgnet --network resnet20 --data PATH -o runs/cgnet",
-        "cgsim train --method cgnet --set gating.target=0.6 --init runs/cgnet \\\n"
+        "cgsim train --method cgnet --set gating.target=2.0 --init runs/cgnet \\\n"
         "    --data PATH -o runs/stronger    # begin with the weights of another run",
         "cgsim train --method none --data PATH -o runs/ungated --resume",
     )
