@@ -42,7 +42,7 @@ class SerialExecutor:
 
 def given_up(task: Task) -> list[Outcome]:
     """Return the outcomes of a task that has killed its workers."""
-    error = f"the worker process ended abruptly, {MOST_DEATHS} times: perhaps for want of memory"
+    error = "its worker process ended abruptly each time it was tried, perhaps for want of memory"
     return [Outcome(key, None, error, piece=task.piece) for key in task.keys]
 
 
