@@ -14,9 +14,15 @@ class CgsimError(Exception):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the valid name closest to `name`, else the valid names."""
+    """Return `` (did you mean 'x'?)`` for the valid name closest to `name`, else the valid names.
+
+    Where no name is close, one that is but for capitals counts.
+    """
     names = list(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if not close:
+        folded = {valid_name.casefold(): valid_name for valid_name in reversed(names)}
+        close = [folded[x] for x in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)]
     if close:
         return f" (did you mean {close[0]!r}?)"
     return f" (valid: {', '.join(names)})" if names else ""

@@ -17,6 +17,14 @@ from cgsim.errors import CgsimError, nearest
 WIDTH = 80
 
 
+_PLAINER = {
+    r"invalid float value: (.*)": r"expected a number, got \1",
+    r"invalid int value: (.*)": r"expected a whole number, got \1",
+    r"ignored explicit argument (.*)": r"takes no value, got \1",
+}
+"""Messages of argparse, and what says the same to those who do not program."""
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=min(WIDTH, shutil.get_terminal_size().columns) - 1)
@@ -71,7 +79,11 @@ class Parser(argparse.ArgumentParser):
             name = arg.partition("=")[0]
             if name.startswith("--") and name not in self._options:
                 raise CgsimError(f"unknown option {name!r}{nearest(name, self._options)}")
-        return super().parse_known_args(args, namespace)
+        found, left = super().parse_known_args(args, namespace)
+        if left and not self.is_group:  # argparse would name the help of cgsim, not of this command
+            what = "unknown option" if left[0].startswith("-") else "unexpected argument"
+            self.error(f"{what} {left[0]!r}")
+        return found, left
 
     def error(self, message: str) -> NoReturn:
         """Raise CgsimError with argparse's message, its list of choices replaced by the nearest one."""
@@ -81,6 +93,8 @@ class Parser(argparse.ArgumentParser):
             what = "command" if what in (None, "COMMAND") else what
             valid = [choice.strip(" '") for choice in choices.split(",")]
             raise CgsimError(f"unknown {what} {given!r}{nearest(given, valid)}")
+        for pattern, words in _PLAINER.items():
+            message = re.sub(pattern, words, message)
         raise CgsimError(f"{message} (see {self.prog} --help)")
 
 

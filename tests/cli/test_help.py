@@ -105,6 +105,13 @@ def test_version(cgsim):
          "argument --samples: expected a whole number of 1 or more, got '0' (see cgsim simulate --help)"),
         (["simulate", "x", "--hardware", "y", "--plot-format", "pgn"],
          "unknown --plot-format 'pgn' (did you mean 'png'?)"),
+        (["SIMULATE"], "unknown command 'SIMULATE' (did you mean 'simulate'?)"),
+        (["hardware", "list", "x"], "unexpected argument 'x' (see cgsim hardware list --help)"),
+        (["hardware", "list", "-x"], "unknown option '-x' (see cgsim hardware list --help)"),
+        (["hardware", "list", "--json=3"],
+         "argument --json: takes no value, got '3' (see cgsim hardware list --help)"),
+        (["trace", "synth", "tiny", "--density", "x"],
+         "argument --density: expected a number, got 'x' (see cgsim trace synth --help)"),
         ([], "the following arguments are required: COMMAND (see cgsim --help)"),
     ],
 )  # fmt: skip
