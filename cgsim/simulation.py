@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from cgsim.engine.compile_cache import compiled
-from cgsim.engine.run import run
+from cgsim.engine.run import Counts, run
 from cgsim.engine.timeline import record
 from cgsim.errors import CgsimError
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.results import Run, provenance
+from cgsim.results.statistics import FIRST_LOOK, next_look
 from cgsim.results.timeline import Timeline
 from cgsim.trace import Trace, load_trace
 
@@ -23,6 +27,8 @@ def simulate(
     samples: int | Sequence[int] | None = None,
     check: bool = False,
     progress: bool = False,
+    until_ci: float | None = None,
+    seed: int = 0,
 ) -> Run:
     """Replay `trace` on `hardware`, gated and dense side by side (docs/machine-model.md).
 
@@ -32,15 +38,39 @@ def simulate(
         samples: the first so many samples, or the indices of those to replay; all by default.
         check: verify that cycles, bytes and MACs are conserved.
         progress: show a progress bar on stderr.
+        until_ci: replay `samples` in random order, more and more of them, until the 95% confidence interval
+            of the speedup is at most ± this share of it, such as 0.01, or none are left. What came of it is
+            in the run's `provenance["until_ci"]` (docs/statistics.md).
+        seed: of that order.
 
     Raises:
-        CgsimError: a sample that the trace does not have, a layer that does not fit the buffers (it says
-            which and how much is needed), or gates that leave unequal convolution groups or base paths.
+        CgsimError: `until_ci` is not between 0 and 1, a sample that the trace does not have, a layer that
+            does not fit the buffers (it says which and how much is needed), or gates that leave unequal
+            convolution groups or base paths.
     """
     trace = trace if isinstance(trace, Trace) else load_trace(trace)
     hardware = load_hardware(hardware)
+    if until_ci is not None and not 0 < until_ci < 1:
+        raise CgsimError(f"until_ci: expected a share between 0 and 1, such as 0.01, got {until_ci!r}")
     samples = sample_positions(trace, samples)
     count = trace.n_samples if samples is None else len(samples)
+    origin = provenance(trace, hardware)
+
+    def replayed(positions: Sequence[int] | None, done: Callable[[int], object] | None = None) -> Counts:
+        return run(trace, hardware, positions, check=check, progress=done)
+
+    def finished(counts: Counts) -> Run:
+        return Run(counts.columns, provenance=origin, mapping=counts.mapping, fused=counts.fused)
+
+    def simulated(done: Callable[[int], object] | None = None) -> Run:
+        if until_ci is None:
+            return finished(replayed(samples, done))
+        order = np.arange(count) if samples is None else np.asarray(samples)
+        order = np.random.default_rng(seed).permutation(order)
+        found = _until(until_ci, order, hardware.mapping.batch, lambda own: replayed(own, done), finished)
+        found.provenance["until_ci"]["seed"] = seed
+        return found
+
     if progress:
         from tqdm import tqdm
 
@@ -51,11 +81,51 @@ def simulate(
                 bar.set_description("")
                 bar.update(samples)
 
-            counts = run(trace, hardware, samples, check=check, progress=done)
-    else:
-        counts = run(trace, hardware, samples, check=check)
-    origin = provenance(trace, hardware)
-    return Run(counts.columns, provenance=origin, mapping=counts.mapping, fused=counts.fused)
+            return simulated(done)
+    return simulated()
+
+
+def _until(
+    share: float,
+    order: np.ndarray,
+    batch: int,
+    replayed: Callable[[Sequence[int]], Counts],
+    finished: Callable[[Counts], Run],
+) -> Run:
+    """Return the run of the first samples of `order` whose speedup is known to ± `share` of it, or of all.
+
+    Batches of `batch` samples are draws. A last batch that is smaller goes along with the one before, as it
+    does in one run over all.
+    """
+    counts: Counts | None = None
+    used, wanted = 0, FIRST_LOOK
+    while True:
+        stop = wanted * batch
+        if len(order) - stop < batch:
+            stop = len(order)
+        more = replayed(order[used:stop].tolist())
+        if counts is None:
+            counts = more
+        else:
+            columns = {k: np.concatenate([v, more.columns[k]]) for k, v in counts.columns.items()}
+            counts = replace(counts, columns=columns)
+        used = stop
+        result = finished(counts)
+        speedup = result.confidence()["speedup"]
+        reached = speedup.known and speedup.half_width <= share * speedup.value
+        if reached or used == len(order):
+            break
+        wanted = next_look(speedup, share)
+    result.provenance["until_ci"] = {
+        "share": share,
+        "reached": bool(reached),
+        "samples": used,
+        "of": len(order),
+        "relative_half_width": speedup.relative if speedup.known else None,
+        "level": speedup.level,
+        "needed": result.samples_needed(share),
+    }
+    return result
 
 
 def timeline(

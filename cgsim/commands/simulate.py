@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cgsim.commands.parser import (
     Parser,
@@ -15,6 +16,7 @@ from cgsim.commands.parser import (
     natural,
     positive,
     print_json,
+    print_notes,
     single_settings,
     told_written,
 )
@@ -48,6 +50,11 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("trace", metavar="TRACE", help="trace file (*.trace.parquet)")
     add_hardware(parser, "replace one value of the hardware, such as array.rows=16; may be repeated")
     parser.add_argument("--samples", type=positive, metavar="N", help="only the first N samples")
+    parser.add_argument(
+        "--until-ci", type=_share, metavar="SHARE",
+        help="replay samples in random order until the speedup is known to so much, such as 1%%: half the "
+        "width of its 95%% confidence interval",
+    )  # fmt: skip
     parser.add_argument("--check", action="store_true", help="check that cycles, MACs and bytes add up")
     parser.add_argument("--plot", action="store_true", help=f"draw {', '.join(PLOTS)} and bandwidth")
     parser.add_argument(
@@ -83,7 +90,12 @@ def run(arguments: argparse.Namespace) -> None:
         check_folder(folder)
     timeline = _timeline(arguments, trace, hardware)
     result = cgsim.simulate(
-        trace, hardware, samples=arguments.samples, check=arguments.check, progress=interactive()
+        trace,
+        hardware,
+        samples=arguments.samples,
+        check=arguments.check,
+        progress=interactive(),
+        until_ci=arguments.until_ci,
     )
     result.provenance["command"] = command_line(arguments)
     written = _write(result, folder, arguments, trace, hardware) if folder is not None else []
@@ -91,10 +103,38 @@ def run(arguments: argparse.Namespace) -> None:
         print_json(result.to_json())
         return
     print(result.table())
+    if arguments.until_ci is not None:
+        print()
+        print_notes([_told_until(result.provenance["until_ci"])])
     if folder is not None:
         print(f"\n{told_written(folder, written)}")
     if timeline is not None:
         print(f"timeline written to {arguments.timeline}: {timeline}")
+
+
+def _share(text: str) -> float:
+    """Parse a share between 0 and 1, also as percent."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a share between 0 and 1, such as 1% or 0.01, got {text!r}"
+        )
+    return value
+
+
+def _told_until(found: Mapping[str, Any]) -> str:
+    """Say how many samples it took until the speedup was known well enough."""
+    share, half = f"{100 * found['share']:g}%", found["relative_half_width"]
+    if found["reached"]:
+        told = f"{found['samples']} of {found['of']} samples were enough"
+        return f"{told}: the speedup is known to ±{100 * half:.2g}%, {share} was asked for"
+    told = f"all {found['of']} samples were not enough for ±{share}"
+    if half is None:
+        return f"{told}: one sample, or one batch, has no confidence interval"
+    return f"{told}: the speedup is known to ±{100 * half:.2g}%; about {found['needed']} would be needed"
 
 
 def _timeline(arguments: argparse.Namespace, trace: Trace, hardware: Hardware) -> Timeline | None:

@@ -11,7 +11,9 @@ from cgsim.results import derive, files, tables
 from cgsim.results.counted import CountedRun
 
 if TYPE_CHECKING:
+    from cgsim.results.paired import Paired
     from cgsim.results.plots import RunPlots
+    from cgsim.results.statistics import Interval
 
 LAYERS_FILE = "layers.parquet"
 SUMMARY_FILE = "summary.json"
@@ -31,10 +33,44 @@ class Run(CountedRun):
         """Return a text table per layer and in total that fits `width` characters (at least 72)."""
         return tables.run_table(self, width)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return one JSON object: `summary`, `layers`, `units`, `provenance`, `mapping`, `fused`.
+    def confidence(self, level: float = 0.95) -> dict[str, Interval]:
+        """Return confidence intervals of figures of `summary`, by name (docs/statistics.md).
 
-        `layers` lists one object per sample and layer. Ratios that do not exist are null.
+        `speedup`, `flop_reduction`, `efficiency`, `offchip_reduction`, and of both modes `latency_ms_mean`
+        and `latency_ms_p99`. Raises CgsimError for a level outside 0 to 1.
+        """
+        from cgsim.results.statistics import confidence
+
+        return confidence(self, level=level)
+
+    def samples_needed(self, share: float) -> int | None:
+        """Return about how many samples would give the speedup a confidence interval of ±`share` of it.
+
+        As `simulate(..., until_ci=share)` wants it. None where this run, of one sample, cannot tell.
+
+        Raises:
+            CgsimError: `share` is not above 0.
+        """
+        from cgsim.results.statistics import samples_needed
+
+        needed = samples_needed(self.confidence()["speedup"], share)
+        return None if needed is None else needed * self.batch
+
+    def paired(self, other: Run) -> Paired:
+        """Compare with another run, sample by sample: how many times as fast `other` is (docs/statistics.md).
+
+        Raises:
+            CgsimError: the runs have no sample in common, or are of different data.
+        """
+        from cgsim.results.paired import paired, side_of_run
+
+        return paired(side_of_run(self), side_of_run(other))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON object: `summary`, `confidence`, `layers`, `units`, `provenance`, and more.
+
+        `layers` lists one object per sample and layer, `mapping` the tilings, `fused` what was fused into
+        other layers. Ratios that do not exist are null.
         """
         columns = {name: files.plain(values) for name, values in self.columns.items()}
         names = list(columns)
@@ -83,7 +119,8 @@ class Run(CountedRun):
         return self.table()
 
     def _head(self) -> dict[str, Any]:
-        return {"summary": files.plain(self.summary())}
+        told = {name: interval.to_json() for name, interval in self.confidence().items()}
+        return {"summary": files.plain(self.summary()), "confidence": told}
 
     def _tail(self) -> dict[str, Any]:
         return {

@@ -255,6 +255,20 @@ def samples_needed(interval: Interval, share: float) -> int | None:
     return max(2, math.ceil(interval.samples * (interval.relative / share) ** 2 - 1e-9))
 
 
+FIRST_LOOK = 32
+"""Samples (or batches) before the first look: intervals of fewer are too narrow too often."""
+
+
+def next_look(interval: Interval, share: float) -> int:
+    """Return how many samples (or batches) to have before looking again whether they suffice.
+
+    As many as are probably needed, but a quarter more at least, so that there are few looks (each is one more
+    chance to stop too early), and not above four times as many, as the estimate is rough.
+    """
+    needed = samples_needed(interval, share) or 0
+    return min(max(math.ceil(1.05 * needed), math.ceil(1.25 * interval.samples)), 4 * interval.samples)
+
+
 def _units(columns: Mapping[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
     """Sum over the samples of each batch; they are no independent draws."""
     if batch < 1:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cgsim.results.counted import CountedRun
+    from cgsim.results.statistics import Interval
 
 MIN_WIDTH = 72
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
@@ -68,6 +69,14 @@ def ratio_text(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if abs(value) < 99.95 else compact(value)
 
 
+def interval_text(interval: Interval) -> str:
+    """Return the bounds of a ratio with as many decimals as tell them apart: 1.084 to 1.092."""
+    half = interval.half_width
+    digits = min(6, max(2, -math.floor(math.log10(half)))) if 0 < half < math.inf else 2
+    low, high = (ratio_text(bound, digits) for bound in (interval.low, interval.high))
+    return low if low == high else f"{low} to {high}"
+
+
 def percent(value: float) -> str:
     """Return a share as percent, three significant digits at most: 4.2%, 87%."""
     if not math.isfinite(value):
@@ -86,6 +95,7 @@ def run_table(run: CountedRun, width: int = 80) -> str:
     total = run.summary()
     lines = [*_origin(run, width), ""]
     lines += _layer_lines(run, total, width)
+    lines += ["", *_confidence(run, width)]
     lines += ["", *_latency_lines(total), "", *_memory_lines(total, run.samples), ""]
     lines += [*_where(run, total, width), *_bus(total, width)]
     return "\n".join(line.rstrip() for line in lines)
@@ -155,6 +165,22 @@ def _layer_lines(run: CountedRun, total: Mapping[str, Any], width: int) -> list[
         lines.append(_line(shorten(name, name_width), name_width, row, run.samples))
     lines += [rule, _line("total", name_width, {key: float(total[key]) for key in _KEYS}, run.samples)]
     return lines + [line for remark in _remarks(run, layers) for line in _wrap(remark, width, indent=0)]
+
+
+def _confidence(run: CountedRun, width: int) -> list[str]:
+    """Lines on how far the totals would move if other images had been drawn."""
+    from cgsim.results.statistics import confidence
+
+    found = confidence(run)
+    names = ("speedup", "flop_reduction", "efficiency", "offchip_reduction")
+    told = [
+        f"{name.replace('flop_', 'FLOP ').replace('offchip_', 'off-chip ')} {interval_text(found[name])}"
+        for name in names
+        if found[name].known
+    ]
+    if not told:
+        return _wrap("One image, or one batch, tells nothing of others: no confidence interval.", width, 0)
+    return _wrap(f"95% confidence: {', '.join(told)}", width, indent=16)
 
 
 def _remarks(run: CountedRun, layers: Mapping[str, np.ndarray]) -> list[str]:

@@ -1,0 +1,72 @@
+"""The sides of a paired comparison, read from the folders of `cgsim simulate` and `cgsim sweep`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cgsim.errors import CgsimError
+from cgsim.results import files
+from cgsim.results.naming import batch_of
+from cgsim.results.paired import Side, side_of_run
+from cgsim.results.run import LAYERS_FILE, Run
+from cgsim.results.statistics import COUNTS
+
+SAMPLES_FILE = "samples.parquet"
+
+
+def load_side(source: str | os.PathLike[str]) -> Side:
+    """Return a side of a comparison from files.
+
+    Args:
+        source: folder of `cgsim simulate -o`, or FOLDER:ROW with a folder of `cgsim sweep -o`, ROW the
+            beginning of a row's key, or its number in the table, from 0.
+
+    Raises:
+        CgsimError: there is no such folder or row, or its files are damaged.
+    """
+    text = os.fspath(source)
+    folder, _, row = text.rpartition(":") if ":" in text and not Path(text).exists() else (text, "", "")
+    place = Path(folder)
+    if not place.is_dir():
+        raise CgsimError(
+            f"{text}: no such folder, expected one of cgsim simulate, or FOLDER:ROW of cgsim sweep"
+        )
+    if not row:
+        if (place / SAMPLES_FILE).is_file() and not (place / LAYERS_FILE).is_file():
+            raise CgsimError(
+                f"{text}: expected {text}:ROW, with a row of the sweep: its number from 0, or its key"
+            )
+        return side_of_run(Run.load(place), text.rstrip("/"))
+    return _side_of_row(place / SAMPLES_FILE, row, text)
+
+
+def _side_of_row(path: Path, row: str, name: str) -> Side:
+    """Return one run of a sweep's `samples.parquet`."""
+    columns, metadata = files.read_parquet(path)
+    needed = ("row", "sample", *COUNTS)
+    missing = [column for column in needed if column not in columns]
+    if missing:
+        raise CgsimError(f"{path}: column {missing[0]!r} is missing, expected samples of cgsim sweep")
+    own = columns["row"].astype(str)
+    keys = list(dict.fromkeys(own.tolist()))
+    found = [key for key in keys if key.startswith(row)]
+    if len(found) != 1 and row.isdecimal() and int(row) < len(keys):
+        found = [keys[int(row)]]
+    if len(found) != 1:
+        problem = f"{len(found)} rows begin with {row!r}" if found else f"no row {row!r}"
+        raise CgsimError(f"{path}: {problem}, expected 0 to {len(keys) - 1} or the beginning of a key")
+    rows = np.flatnonzero(own == found[0])
+    counts = {column: columns[column][rows] for column in needed if column != "row"}
+    batch = 1
+    if "mapping.batch" in columns:
+        batch = int(columns["mapping.batch"][rows[0]])
+    else:
+        hardware = metadata.get("provenance", metadata).get("hardware")
+        if isinstance(hardware, Mapping) and "array" in hardware:
+            batch = batch_of(hardware)
+    trace = str(columns["trace"][rows[0]]) if "trace" in columns else ""
+    return Side(name, counts, batch, trace=trace)
