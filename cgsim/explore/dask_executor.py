@@ -158,11 +158,11 @@ def _connect(address: str, timeout: float) -> Any:
             "Dask is not installed: pip install 'cgsim[cluster]' (or run on this machine)"
         ) from None
     try:
-        client = Client(address, timeout=timeout, set_as_default=False, name="cgsim")
+        client = Client(address, timeout=timeout, set_as_default=False, name="cgsim")  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CgsimError(
-            f"{address}: no Dask scheduler answers; expected an address such as tcp://127.0.0.1:8786 ({reason})"
+            f"{address}: no Dask scheduler answers; an address is such as tcp://127.0.0.1:8786 ({reason})"
         ) from None
     try:
         client.wait_for_workers(1, timeout=timeout)

@@ -95,11 +95,9 @@ def execute(
             done = len(runs) - len(todo) + len(fresh)
             again = "" if store is None else "; the same command goes on"
             raise KeyboardInterrupt(f"{done} of {len(runs)} runs done{again}") from None
-        if store is None:
-            return fresh
-        whole = Executed()
         missing = [run.key for run in runs if run.key not in fresh.rows and run.key not in fresh.failed]
-        old = store.outcomes(missing)
+        old = {} if store is None else store.outcomes(missing)
+    whole = Executed()
     for run in runs:  # in the plan's order, whatever the order of arrival
         if run.key in fresh.rows:
             whole.rows[run.key], whole.samples[run.key] = fresh.rows[run.key], fresh.samples[run.key]
