@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsim.commands import text
 from cgsim.commands.parser import (
     Parser,
     add_command,
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(result.to_json())
         return
-    print(result.table())
+    print(text.emphasized(result.table()))
     if arguments.until_ci is not None:
         print()
         print_notes([_told_until(result.provenance["until_ci"])])

@@ -56,6 +56,17 @@ def columns(
     return "\n".join(line for i, line in enumerate(lines) if i or line)
 
 
+def emphasized(table: str) -> str:
+    """Return a finished table with its heading, up to two lines above the first rule, in bold where wanted."""
+    lines = table.split("\n")
+    rule = next((i for i, line in enumerate(lines) if line and not line.strip("─ ")), 0)
+    for i in range(rule - 1, max(rule - 3, -1), -1):
+        if not lines[i]:
+            break
+        lines[i] = paint(lines[i], "bold")
+    return "\n".join(lines)
+
+
 def pairs(values: Mapping[str, Any]) -> str:
     """Return `key  value` lines; values are wrapped to the width, empty ones are left out."""
     import textwrap

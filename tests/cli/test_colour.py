@@ -71,6 +71,19 @@ def test_a_table_is_the_same_under_its_colours(monkeypatch):
     assert text.columns(rows, {"name": "name"}).count("\033[1m") == 1
 
 
+def test_the_heading_of_a_finished_table(monkeypatch):
+    table = "about\n\nper image ─ cycles\nlayer\n─────\nconv1 2\n─────\ntotal 2\n\nmore"
+    assert text.emphasized(table) == table
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    painted = text.emphasized(table)
+    assert painted.startswith(
+        "about\n\n\033[1mper image ─ cycles\033[0m\n\033[1mlayer\033[0m\n─────\nconv1 2\n"
+    )
+    assert painted.count("\033[1m") == 2
+    assert text.emphasized("name\n────\na").count("\033[1m") == 1
+    assert text.emphasized("no table") == "no table"
+
+
 def run(*argv, **environment):
     words = [sys.executable, "-m", "cgsim", *argv]
     environment = {**os.environ, **environment}
