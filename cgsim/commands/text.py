@@ -57,7 +57,7 @@ def columns(
 
 
 def emphasized(table: str) -> str:
-    """Return a finished table with its heading, up to two lines above the first rule, in bold where wanted."""
+    """Return a finished table; its heading, up to two lines above the first rule, is bold where wanted."""
     lines = table.split("\n")
     rule = next((i for i, line in enumerate(lines) if line and not line.strip("─ ")), 0)
     for i in range(rule - 1, max(rule - 3, -1), -1):
