@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, get_args
 
 Completer = Callable[..., "Iterable[str] | dict[str, str]"]
@@ -21,7 +22,7 @@ def completer_of(action: argparse.Action, command: str) -> Completer:
     metavar = action.metavar if isinstance(action.metavar, str) else ""
     name = max(action.option_strings, key=len, default="")
     if metavar.startswith("KEY="):
-        return settings if command != "cgsim train" else nothing
+        return settings if command != "cgsim train" else recipe_settings
     if (command, name) == ("cgsim train", "--recipe"):
         return recipes
     return _BY_METAVAR.get(metavar, nothing if metavar in _NUMBERS else files())
@@ -99,6 +100,28 @@ def recipes(prefix: str, **_: Any) -> list[str]:
     return [*(name for name in names if name.startswith(prefix)), *files(".yaml", ".yml")(prefix)]
 
 
+def recipe_settings(prefix: str, parsed_args: argparse.Namespace | None = None, **_: Any) -> list[str]:
+    """Offer the keys of a recipe; those of its sections as the recipe asked for has them."""
+    import yaml
+
+    from cgsim.models import recipe
+
+    told = vars(parsed_args or argparse.Namespace())
+    source = told.get("recipe") or "short"
+    name = recipe.recipe_name(source, told.get("method"))
+    path = Path(recipe.__file__).parent / "recipes" / f"{name}.yaml"
+    try:
+        values = yaml.safe_load((path if path.is_file() else Path(source)).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        values = {}
+    if not isinstance(values, dict):  # no recipe
+        values = {}
+    sections = {key: value for key, value in values.items() if isinstance(value, dict)}
+    keys = [key for key in recipe.KEYS if key not in ("method", "gating", "architecture")]
+    keys += [f"{section}.{key}" for section, inner in sections.items() for key in inner]
+    return [f"{key}=" for key in keys if key.startswith(prefix)]
+
+
 def nothing(**_: Any) -> list[str]:
     """Offer nothing: a number, or free text."""
     return []
@@ -113,4 +136,4 @@ _BY_METAVAR: dict[str, Completer] = {
     "EXPERIMENT": files(".yaml", ".yml"),
     **dict.fromkeys(("DIR", "RUN", "RUN2", "QRUN"), _FOLDER),
 }
-_NUMBERS = ("C", "D", "L", "N", "P", "S", "T", "X", "LAYERS", "LIST", "NAME")
+_NUMBERS = ("C", "D", "L", "N", "P", "S", "T", "X", "SHARE", "LAYERS", "LIST", "NAME")

@@ -66,6 +66,13 @@ def folder(tmp_path):
         ("cgsim trace synth res", ["resnet18", "resnet20"]),
         ("cgsim train --recipe cgnet-s", ["cgnet-short"]),
         ("cgsim train --set array.r", []),
+        ("cgsim train --set batch_s", ["batch_size="]),
+        ("cgsim train --set gating.par", ["gating.partitions="]),
+        (
+            "cgsim train --method gate-decorator --recipe paper --set gating.target_r",
+            ["gating.target_reduction="],
+        ),
+        ("cgsim train --recipe notes.txt --set epo", ["epochs="]),
         ("cgsim simulate nowhere/", []),
     ],
 )
