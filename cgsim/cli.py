@@ -45,6 +45,7 @@ def build_parser() -> Parser:
         hardware,
         merge,
         models,
+        paired,
         simulate,
         sweep,
         trace,
@@ -66,7 +67,19 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"cgsim {__version__}")
     commands = parser.commands()
-    for module in (models, merge, simulate, sweep, compare, trace, hardware, dram, doctor, completion):
+    for module in (
+        models,
+        merge,
+        simulate,
+        sweep,
+        compare,
+        paired,
+        trace,
+        hardware,
+        dram,
+        doctor,
+        completion,
+    ):
         module.add(commands)
     return parser
 
@@ -103,6 +116,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "cgsim":
+            raise
+        return _fail(f"{error.name} is not installed; cgsim doctor tells how to get it")
     except MemoryError as error:
         return _fail(f"out of memory{f': {error}' if str(error) else ''}")
     except RuntimeError as error:  # torch has no MemoryError

@@ -72,7 +72,7 @@ def ratio_text(value: float, digits: int = 2) -> str:
 def interval_text(interval: Interval) -> str:
     """Return the bounds of a ratio with as many decimals as tell them apart: 1.084 to 1.092."""
     half = interval.half_width
-    digits = min(6, max(2, -math.floor(math.log10(half)))) if 0 < half < math.inf else 2
+    digits = min(6, max(2, -math.floor(math.log10(half)))) if 0 < half < math.inf else 3
     low, high = (ratio_text(bound, digits) for bound in (interval.low, interval.high))
     return low if low == high else f"{low} to {high}"
 

@@ -54,7 +54,7 @@ def test_json_is_valid_and_has_no_nan(run):
     assert len(data["layers"]) == len(run.layers)
     pool = next(row for row in data["layers"] if row["layer"] == "pool")
     assert pool["flop_reduction"] is None
-    assert list(data) == ["summary", "layers", "units", "provenance", "mapping", "fused"]
+    assert list(data) == ["summary", "confidence", "layers", "units", "provenance", "mapping", "fused"]
 
 
 def test_interrupted_write_leaves_what_was_there(tmp_path):
