@@ -120,9 +120,11 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
 
 def _outcomes(table: Any, keys: set[str]) -> Iterator[Outcome]:
     names = table.column_names
-    for row in table.to_batches(max_chunksize=256):
-        wanted = [place for place, key in enumerate(row.column("row").to_pylist()) if key in keys]
-        chosen = row.take(wanted)
+    for batch in table.to_batches(max_chunksize=256):
+        wanted = [place for place, key in enumerate(batch.column("row").to_pylist()) if key in keys]
+        if not wanted:
+            continue
+        chosen = batch.take(wanted)
         head = {name: chosen.column(name).to_pylist() for name in _HEAD}
         figures = {
             name[len(_SUMMARY) :]: chosen.column(name).to_pylist()

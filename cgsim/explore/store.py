@@ -51,10 +51,14 @@ class Store:
             self._parts = Parts(self._place)
             self._recent = list(read_journal(self._place / JOURNAL_FILE))
             self._journal = Journal(self._place / JOURNAL_FILE)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
             self.compact()
             self._parts.begin()
         except BaseException:
-            self._lock.release()
+            self._end()
             raise
         return self
 
@@ -64,8 +68,11 @@ class Store:
         try:
             self.compact()
         finally:
-            self._journal.close()
-            self._lock.release()
+            self._end()
+
+    def _end(self) -> None:
+        self._journal.close()
+        self._lock.release()
 
     def add(self, outcome: Outcome) -> None:
         """Keep the outcome of a whole run."""

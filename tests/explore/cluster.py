@@ -23,13 +23,8 @@ class Cluster:
         about = folder / "scheduler.json"
         self._python(
             "dask_scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--scheduler-file",
-            about,
+            *("--host", "127.0.0.1", "--port", "0", "--no-dashboard"),
+            *("--scheduler-file", about, "--idle-timeout", "600"),
         )
         self.address = ""
         while not self.address:
