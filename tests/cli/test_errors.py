@@ -118,6 +118,18 @@ def test_interrupted_before_anything_is_counted(cgsim, tiny_trace, tmp_path, mon
     assert list(tmp_path.rglob("*.*")) == []
 
 
+def test_a_library_that_is_missing_is_one_line(cgsim, monkeypatch):
+    def load(*_, name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr("cgsim.hardware.available_hardware", lambda: load(name="numba"))
+    message = "numba is not installed; cgsim doctor tells how to get it"
+    assert cgsim("hardware", "list") == (2, "", f"cgsim: error: {message}\n")
+    monkeypatch.setattr("cgsim.hardware.available_hardware", lambda: load(name="cgsim.nothing"))
+    with pytest.raises(ModuleNotFoundError):  # a fault of cgsim
+        cgsim("hardware", "list")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
