@@ -25,6 +25,8 @@ COUNTS = tuple(
     f"{mode}_{what}" for what in ("cycles", "latency_cycles", "macs", "offchip_bytes") for mode in MODES
 )
 """What a sample counts: the columns of `samples.parquet` that intervals are made of."""
+FEW = 20
+"""Bootstrap intervals of fewer samples hold the true value less often than they say (docs/statistics.md)."""
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def _layer_lines(run: CountedRun, total: Mapping[str, Any], width: int) -> list[
 
 def _confidence(run: CountedRun, width: int) -> list[str]:
     """Lines on how far the totals would move if other images had been drawn."""
-    from cgsim.results.statistics import confidence
+    from cgsim.results.statistics import FEW, confidence
 
     found = confidence(run)
     names = ("speedup", "flop_reduction", "efficiency", "offchip_reduction")
@@ -180,7 +180,9 @@ def _confidence(run: CountedRun, width: int) -> list[str]:
     ]
     if not told:
         return _wrap("One image, or one batch, tells nothing of others: no confidence interval.", width, 0)
-    return _wrap(f"95% confidence: {', '.join(told)}", width, indent=16)
+    few = next(iter(found.values())).samples < FEW
+    remark = f". With fewer than {FEW} images the intervals are too narrow." if few else ""
+    return _wrap(f"95% confidence: {', '.join(told)}{remark}", width, indent=16)
 
 
 def _remarks(run: CountedRun, layers: Mapping[str, np.ndarray]) -> list[str]:
