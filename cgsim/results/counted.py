@@ -14,6 +14,8 @@ from cgsim.results import derive, naming
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cgsim.results.statistics import Interval
+
 
 class CountedRun:
     """The figures of a run, gated and dense; what tables and plots are made of.
@@ -42,6 +44,7 @@ class CountedRun:
         self.provenance: dict[str, Any] = dict(provenance)
         self.mapping: list[dict[str, Any]] = [dict(item) for item in mapping]
         self.fused: dict[str, list[str]] = {key: list(value) for key, value in (fused or {}).items()}
+        self._confidence: dict[float, dict[str, Interval]] = {}
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
@@ -97,3 +100,15 @@ class CountedRun:
             self.provenance["trace"]["metadata"],
             self.batch,
         )
+
+    def confidence(self, level: float = 0.95) -> dict[str, Interval]:
+        """Return confidence intervals of figures of `summary`, by name (docs/statistics.md).
+
+        `speedup`, `flop_reduction`, `efficiency`, `offchip_reduction`, and of both modes `latency_ms_mean`
+        and `latency_ms_p99`. Raises CgsimError for a level outside 0 to 1.
+        """
+        from cgsim.results.statistics import confidence
+
+        if level not in self._confidence:
+            self._confidence[level] = confidence(self, level=level)
+        return dict(self._confidence[level])

@@ -13,7 +13,6 @@ from cgsim.results.counted import CountedRun
 if TYPE_CHECKING:
     from cgsim.results.paired import Paired
     from cgsim.results.plots import RunPlots
-    from cgsim.results.statistics import Interval
 
 LAYERS_FILE = "layers.parquet"
 SUMMARY_FILE = "summary.json"
@@ -32,16 +31,6 @@ class Run(CountedRun):
     def table(self, width: int = 80) -> str:
         """Return a text table per layer and in total that fits `width` characters (at least 72)."""
         return tables.run_table(self, width)
-
-    def confidence(self, level: float = 0.95) -> dict[str, Interval]:
-        """Return confidence intervals of figures of `summary`, by name (docs/statistics.md).
-
-        `speedup`, `flop_reduction`, `efficiency`, `offchip_reduction`, and of both modes `latency_ms_mean`
-        and `latency_ms_p99`. Raises CgsimError for a level outside 0 to 1.
-        """
-        from cgsim.results.statistics import confidence
-
-        return confidence(self, level=level)
 
     def samples_needed(self, share: float) -> int | None:
         """Return about how many samples would give the speedup a confidence interval of ±`share` of it.

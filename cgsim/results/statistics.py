@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,15 +18,25 @@ from cgsim.errors import CgsimError, nearest
 from cgsim.results import derive
 from cgsim.results.bootstrap import LEVEL, RESAMPLES, SEED, Figure, Sums, bounds, check_level, draw_sums
 
-if TYPE_CHECKING:
-    from cgsim.results.counted import CountedRun
-
 COUNTS = tuple(
     f"{mode}_{what}" for what in ("cycles", "latency_cycles", "macs", "offchip_bytes") for mode in MODES
 )
 """What a sample counts: the columns of `samples.parquet` that intervals are made of."""
 FEW = 20
 """Bootstrap intervals of fewer samples hold the true value less often than they say (docs/statistics.md)."""
+
+
+class Counted(Protocol):
+    """What is asked of a run; `cgsim.results.counted.CountedRun` has it, and makes use of this module."""
+
+    provenance: dict[str, Any]
+
+    @property
+    def batch(self) -> int:
+        """Samples that ran together."""
+
+    def by_sample(self) -> dict[str, np.ndarray]:
+        """Sums over the layers, one entry per sample."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ PERCENTILES = {f"{mode}_latency_cycles_p99": (f"{mode}_latency_cycles", 0.99) fo
 """Figures that are percentiles over samples: of which column, and which."""
 
 
-def sample_counts(run: CountedRun) -> dict[str, np.ndarray]:
+def sample_counts(run: Counted) -> dict[str, np.ndarray]:
     """Return `sample` and the columns COUNTS of a run, int64 [S]: as in `samples.parquet`."""
     own = run.by_sample()
     for mode in MODES:
@@ -155,7 +165,7 @@ def intervals(
 
 
 def confidence(
-    run: CountedRun, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED
+    run: Counted, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED
 ) -> dict[str, Interval]:
     """Return the intervals of a run under the names of its summary; latencies in ms.
 

@@ -169,9 +169,9 @@ def _layer_lines(run: CountedRun, total: Mapping[str, Any], width: int) -> list[
 
 def _confidence(run: CountedRun, width: int) -> list[str]:
     """Lines on how far the totals would move if other images had been drawn."""
-    from cgsim.results.statistics import FEW, confidence
+    from cgsim.results.statistics import FEW
 
-    found = confidence(run)
+    found = run.confidence()
     names = ("speedup", "flop_reduction", "efficiency", "offchip_reduction")
     told = [
         f"{name.replace('flop_', 'FLOP ').replace('offchip_', 'off-chip ')} {interval_text(found[name])}"
