@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from cgsim.explore.pieces import piece_slices
 from cgsim.explore.plan import Plan, Planned
 from cgsim.explore.tasks import Outcome, Task
 
@@ -41,36 +40,34 @@ class Cutter:
             stop = start + 1
             while stop < min(start + size, len(self._runs)) and self._runs[stop].trace == name:
                 stop += 1
-            yield self._task(self._runs[start:stop])
+            yield make_task(self._plan, self._runs[start:stop], self._check, self._plan.samples)
             start = stop
-
-    def pieces(self, run: Planned, size: int) -> list[Task]:
-        """Return the tasks of one run that is spread, `size` samples each."""
-        trace = self._plan.traces[run.trace]
-        samples = self._plan.samples
-        chosen = tuple(range(trace.n_samples)) if samples is None else samples
-        slices = piece_slices(len(chosen), size, run.point.hardware.mapping.batch)
-        return [self._task([run], chosen[part], part.start) for part in slices]
-
-    def _task(
-        self, runs: Sequence[Planned], samples: tuple[int, ...] | None = None, piece: int | None = None
-    ) -> Task:
-        trace = self._plan.traces[runs[0].trace]
-        return Task(
-            trace=address(trace.path),
-            checksum=trace.checksum,
-            hardware=tuple(run.point.hardware.to_dict() for run in runs),
-            keys=tuple(run.key for run in runs),
-            samples=self._plan.samples if samples is None else samples,
-            check=self._check,
-            piece=piece,
-        )
 
     def _size(self, left: int) -> int:
         if not self._seen:
             return 1
         wanted = SECONDS_PER_TASK * self._seen / max(self._seconds, 1e-9)
         return max(1, min(int(wanted), MOST_PER_TASK, left // (_TASKS_PER_WORKER * self._workers)))
+
+
+def make_task(
+    plan: Plan,
+    runs: Sequence[Planned],
+    check: bool,
+    samples: tuple[int, ...] | None,
+    piece: int | None = None,
+) -> Task:
+    """Return the task of some runs of one trace, on `samples` of it."""
+    trace = plan.traces[runs[0].trace]
+    return Task(
+        trace=address(trace.path),
+        checksum=trace.checksum,
+        hardware=tuple(run.point.hardware.to_dict() for run in runs),
+        keys=tuple(run.key for run in runs),
+        samples=samples,
+        check=check,
+        piece=piece,
+    )
 
 
 def address(path: str) -> str:

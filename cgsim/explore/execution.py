@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,11 @@ from cgsim.errors import CgsimError
 from cgsim.explore.cutting import Cutter
 from cgsim.explore.executors import Executor
 from cgsim.explore.opened import forget_traces
-from cgsim.explore.pieces import join_pieces
 from cgsim.explore.plan import Plan, Planned
+from cgsim.explore.spreading import Spread
 from cgsim.explore.stopping import stop_on_terminate
 from cgsim.explore.store import Store
-from cgsim.explore.tasks import Outcome, Task, run_task
+from cgsim.explore.tasks import Outcome, run_task
 
 
 @dataclass
@@ -131,61 +130,26 @@ def _run(
     from tqdm import tqdm
 
     cutter = Cutter(plan, todo, executor.workers, check)
-    spread = _Spread(plan, cutter, todo, split_samples)
-    tasks = cutter.tasks() if split_samples is None else spread.tasks()
-    bar = tqdm(
-        total=total,
-        initial=total - len(todo),
-        disable=not progress,
-        unit="run",
-        desc=plan.name,
-        dynamic_ncols=True,
-    )
-    with bar, closing(executor.run(run_task, tasks)) as arriving:  # type: ignore[type-var]
+    spread = None
+    if split_samples is not None:
+        spread = Spread(plan, todo, split_samples, check, None if store is None else store.pieces)
+    if spread is None:
+        work, unit, runs = cutter.tasks(), "run", total
+    else:
+        work, unit, runs = spread.tasks(), "sample", spread.samples + total - len(todo)
+    old = total - len(todo)
+    bar = tqdm(total=runs, initial=old, disable=not progress, unit=unit, desc=plan.name, dynamic_ncols=True)
+    with bar, closing(executor.run(run_task, work)) as arriving:  # type: ignore[type-var]
         for found in arriving:
             for outcome in found:
-                whole = outcome if outcome.piece is None else spread.joined(outcome)
-                if whole is None:
-                    continue
-                if store is not None:
-                    store.add(whole)
-                fresh.add(whole)
-                cutter.note(whole)
-                bar.update()
+                whole = outcome if spread is None else spread.add(outcome)
+                if whole is not None:
+                    if store is not None:
+                        store.add(whole)
+                    if spread is not None:
+                        spread.forget(whole.key)
+                    fresh.add(whole)
+                    cutter.note(whole)
+            bar.update(old + (len(fresh) if spread is None else spread.done) - bar.n)
             if fresh.failed:
                 bar.set_postfix_str(f"{len(fresh.failed)} failed")
-
-
-class _Spread:
-    """Runs whose samples are spread over tasks: pieces go out, and outcomes come together again."""
-
-    def __init__(self, plan: Plan, cutter: Cutter, runs: list[Planned], size: int | None) -> None:
-        self._plan, self._cutter, self._size = plan, cutter, size
-        self._runs = {run.key: run for run in runs}
-        self._expected: dict[str, int] = {}
-        self._found: dict[str, list[Outcome]] = {}
-        self._failed: set[str] = set()
-
-    def tasks(self) -> Iterator[Task]:
-        for run in self._runs.values():
-            pieces = self._cutter.pieces(run, self._size or 1)
-            self._expected[run.key] = len(pieces)
-            for task in pieces:
-                if run.key not in self._failed:
-                    yield task
-
-    def joined(self, piece: Outcome) -> Outcome | None:
-        """Take a piece in; return the outcome of its run if this was the last, or the first that failed."""
-        key = piece.key
-        if key in self._failed:
-            return None
-        if piece.columns is None:
-            self._failed.add(key)
-            self._found.pop(key, None)
-            return Outcome(key, None, piece.error)
-        found = self._found.setdefault(key, [])
-        found.append(piece)
-        if len(found) < self._expected[key]:
-            return None
-        run = self._runs[key]
-        return join_pieces(self._plan.traces[run.trace], run.point.hardware, self._found.pop(key))

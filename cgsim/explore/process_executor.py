@@ -16,6 +16,11 @@ from cgsim.errors import CgsimError
 from cgsim.explore.executors import MOST_DEATHS, Function, available_cpus, given_up
 from cgsim.explore.tasks import Outcome, Task
 
+_STILLBORN = (
+    "worker processes end as soon as they start, perhaps for want of memory; try fewer workers (a script "
+    "that runs simulations needs `if __name__ == '__main__':` around the call)"
+)
+
 
 class ProcessExecutor:
     """Tasks on processes of this machine, each a pool of its own, so that one that dies takes no other along.
@@ -37,6 +42,7 @@ class ProcessExecutor:
         idle: list[_Worker] = []
         busy: dict[Future[list[Outcome]], tuple[_Worker, _Job]] = {}
         finished = False
+        stillborn = 0
         try:
             while True:
                 while len(busy) < self.workers and (job := queue.take()) is not None:
@@ -50,10 +56,17 @@ class ProcessExecutor:
                     try:
                         found = future.result()
                     except BrokenProcessPool:
-                        worker.bury()
-                        found = queue.died(job)
+                        if worker.bury():
+                            found = queue.died(job)
+                        else:
+                            stillborn += 1
+                            if stillborn >= MOST_DEATHS:
+                                raise CgsimError(_STILLBORN) from None
+                            queue.again(job)
+                            found = []
                     else:
                         idle.append(worker)
+                        stillborn = 0
                     if found:
                         yield found
             finished = True
@@ -87,6 +100,10 @@ class _Queue:
         task = next(self._tasks, None)
         return None if task is None else _Job(task)
 
+    def again(self, job: _Job) -> None:
+        """Put a job back that was not begun."""
+        self._again.append(job)
+
     def died(self, job: _Job) -> list[Outcome]:
         """Note that a worker died over a job; return its outcomes if it is given up."""
         job.deaths += 1
@@ -114,18 +131,10 @@ class _Worker:
             self._sign = self.pool.submit(os.getpid)
         return self.pool.submit(function, task)
 
-    def bury(self) -> None:
-        """Clear away what is left of a process that died.
-
-        Raises:
-            CgsimError: it never gave a sign of life, so that no other would.
-        """
+    def bury(self) -> bool:
+        """Clear away what is left of a process that died; return whether it ever gave a sign of life."""
         self.pool.shutdown(wait=True)
-        if self._sign is not None and self._sign.exception() is not None:
-            raise CgsimError(
-                "worker processes end as soon as they start, perhaps for want of memory; try fewer workers "
-                "(a script that runs simulations needs `if __name__ == '__main__':` around the call)"
-            )
+        return self._sign is None or self._sign.exception() is None
 
 
 def _start_worker() -> None:

@@ -13,6 +13,7 @@ from cgsim.explore.tasks import Outcome
 from cgsim.results.files import check_folder
 
 PARTS_FOLDER = "parts"
+PIECES_FOLDER = "pieces"
 JOURNAL_FILE = "journal.jsonl"
 LOCK_FILE = "lock"
 MOST_JOURNAL_BYTES = 16 << 20
@@ -73,6 +74,11 @@ class Store:
     def _end(self) -> None:
         self._journal.close()
         self._lock.release()
+
+    @property
+    def pieces(self) -> Path:
+        """Where pieces of runs whose samples are spread are kept until the run is whole; may not exist."""
+        return self._place / PIECES_FOLDER
 
     def add(self, outcome: Outcome) -> None:
         """Keep the outcome of a whole run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -346,3 +347,67 @@ def test_a_process_that_is_ended_keeps_what_it_did(paths, tmp_path, how, where):
     found = execute(plan, results, counting)
     assert counting.runs == 200 - done
     assert len(found.rows) == 200
+
+
+def test_pieces_are_kept_until_their_run_is_whole(paths, tmp_path):
+    plan = plan_of(paths[:1], {"mapping.batch": [1, 2]})
+    expected = execute(plan, None, SerialExecutor())
+    pieces = tmp_path / "parts" / "pieces"
+    with pytest.raises(KeyboardInterrupt, match=r"^0 of 2 runs done; the same command goes on$"):
+        execute(plan, tmp_path, Counting(stop_after=3), split_samples=2)
+    assert len(list(pieces.iterdir())) == 3
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan, tmp_path, Counting(stop_after=0), split_samples=2, check=True)
+    next(pieces.iterdir()).write_bytes(b"damaged")
+    last = Counting()
+    assert repr(execute(plan, tmp_path, last, split_samples=2)) == repr(expected)
+    assert last.runs == 10 - 2  # of five pieces each
+    assert not pieces.exists()
+
+
+def test_all_pieces_are_kept_but_their_run_is_not(paths, tmp_path, monkeypatch):
+    plan = plan_of(paths[:1], {})
+    expected = execute(plan, None, SerialExecutor())
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cgsim.explore.spreading.join_pieces", die)
+        with pytest.raises(Killed):
+            execute(plan, tmp_path, SerialExecutor(), split_samples=5)
+    kept = next((tmp_path / "parts" / "pieces").iterdir())
+    kept.with_name(kept.name.replace("-0-5", "-5-10")).write_bytes(kept.read_bytes())  # as good as kept
+    counting = Counting()
+    assert repr(execute(plan, tmp_path, counting, split_samples=5)) == repr(expected)
+    assert counting.runs == 1
+
+
+def test_progress_of_spread_runs_is_in_samples(paths, capsys):
+    execute(plan_of(paths, GRID), None, SerialExecutor(), progress=True, split_samples=3)
+    told = capsys.readouterr().err
+    assert "80/80" in told
+    assert "sample" in told
+
+
+def test_a_worker_that_is_killed_in_the_middle_changes_nothing(paths, tmp_path):
+    """A real worker process is killed while the plan runs on two."""
+    plan = plan_of(paths, {"array.rows": list(range(1, 21))})
+    expected = repr(execute(plan, None, SerialExecutor()))
+    killed = []
+
+    class Killing(ProcessExecutor):
+        def run(self, function, tasks):
+            for count, found in enumerate(super().run(function, tasks)):
+                if count == 2:
+                    child = multiprocessing.active_children()[0]
+                    killed.append(child.pid)
+                    child.kill()
+                yield found
+
+    assert repr(execute(plan, tmp_path, Killing(2))) == expected
+    assert len(killed) == 1
+    assert repr(execute(plan, tmp_path, Counting(stop_after=0))) == expected
