@@ -5,6 +5,7 @@
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine, of its DRAM and its mapping too
 # make docs-reference  docs/configuration.md, docs/columns.md and docs/command-line.md, from the code
+# make docs            the documentation as a site under out/site: open out/site/index.html
 #
 # PYTHON=python3.12 chooses another interpreter; PIP_ARGS is handed to pip.
 
@@ -14,7 +15,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test validate validate-rtl lint format bench setup setup-rtl docs-reference clean
+.PHONY: demo test validate validate-rtl lint format bench setup setup-rtl docs docs-reference clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
@@ -47,6 +48,10 @@ bench: $(VENV)/.all-ready setup-rtl
 	$(BIN)/python benchmarks/dram.py
 	$(BIN)/python benchmarks/mapping.py
 	$(BIN)/python benchmarks/rtl.py
+
+docs: $(VENV)/.all-ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Site: out/site/index.html"
 
 docs-reference: $(VENV)/.demo-ready
 	$(BIN)/python -m cgsim.hardware.reference docs/configuration.md
