@@ -53,7 +53,9 @@ def test_only_the_run_that_kills_its_workers_is_given_up():
     found = by_key(ProcessExecutor(1).run(workers.die_of_bad, tasks))
     assert set(found) == {"first", "good", "bad", "fine", "last"}
     assert [key for key, outcome in found.items() if outcome.summary is None] == ["bad"]
-    assert found["bad"].error == "its worker process ended abruptly each time it was tried, perhaps for want of memory"
+    assert found["bad"].error == (
+        "its worker process ended abruptly each time it was tried, perhaps for want of memory"
+    )
 
 
 def test_workers_that_cannot_start_are_told(monkeypatch):
