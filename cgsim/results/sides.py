@@ -16,6 +16,7 @@ from cgsim.results.run import LAYERS_FILE, Run
 from cgsim.results.statistics import COUNTS
 
 SAMPLES_FILE = "samples.parquet"
+TABLE_FILE = "sweep.parquet"
 
 
 def load_side(source: str | os.PathLike[str]) -> Side:
@@ -53,13 +54,18 @@ def _side_of_row(path: Path, row: str, name: str) -> Side:
         raise CgsimError(f"{path}: column {missing[0]!r} is missing, expected samples of cgsim sweep")
     own = columns["row"].astype(str)
     keys = list(dict.fromkeys(own.tolist()))
+    table = path.parent / TABLE_FILE
+    if table.is_file():  # it has the runs that failed, too, which have no samples
+        keys = [str(key) for key in files.read_parquet(table)[0].get("row", keys)]
     found = [key for key in keys if key.startswith(row)]
-    if len(found) != 1 and row.isdecimal() and int(row) < len(keys):
+    if row.isdecimal() and row == str(int(row)) and int(row) < len(keys):
         found = [keys[int(row)]]
     if len(found) != 1:
         problem = f"{len(found)} rows begin with {row!r}" if found else f"no row {row!r}"
         raise CgsimError(f"{path}: {problem}, expected 0 to {len(keys) - 1} or the beginning of a key")
     rows = np.flatnonzero(own == found[0])
+    if not len(rows):
+        raise CgsimError(f"{path}: row {row!r} has no samples: its run failed")
     counts = {column: columns[column][rows] for column in needed if column != "row"}
     batch = 1
     if "mapping.batch" in columns:

@@ -169,6 +169,15 @@ def test_rows_of_a_sweep(sweep_folder):
     assert (found.speedup.samples, found.slower) == (2, 4)
 
 
+def test_numbers_of_rows_are_those_of_the_table(sweep_folder):
+    """It has the runs that failed, too."""
+    write_parquet(sweep_folder / "sweep.parquet", {"row": ["aa2f", "ff", "aa10"]}, {}, {})
+    assert load_side(f"{sweep_folder}:0").batch == 2
+    assert load_side(f"{sweep_folder}:2").batch == 1
+    with pytest.raises(CgsimError, match=r"samples\.parquet: row '1' has no samples: its run failed"):
+        load_side(f"{sweep_folder}:1")
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [("", "expected .*:ROW, with a row of the sweep"), (":aa", "2 rows begin with 'aa', expected 0 to 1"),
