@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cgsim import models as models
     from cgsim.errors import CgsimError as CgsimError
+    from cgsim.explore import Experiment as Experiment
     from cgsim.explore import compare as compare
+    from cgsim.explore import run_experiment as run_experiment
     from cgsim.explore import sweep as sweep
     from cgsim.hardware import Hardware as Hardware
     from cgsim.hardware import load_hardware as load_hardware
@@ -35,12 +37,14 @@ __version__ = "0.1.0"
 
 _HOME = {
     "CgsimError": "cgsim.errors",
+    "Experiment": "cgsim.explore",
     "Hardware": "cgsim.hardware",
     "Run": "cgsim.results",
     "Trace": "cgsim.trace",
     "compare": "cgsim.explore",
     "load_hardware": "cgsim.hardware",
     "load_trace": "cgsim.trace",
+    "run_experiment": "cgsim.explore",
     "simulate": "cgsim.simulation",
     "sweep": "cgsim.explore",
     "timeline": "cgsim.simulation",
@@ -48,6 +52,7 @@ _HOME = {
 
 __all__ = [
     "CgsimError",
+    "Experiment",
     "Hardware",
     "Run",
     "Trace",
@@ -56,6 +61,7 @@ __all__ = [
     "load_hardware",
     "load_trace",
     "models",
+    "run_experiment",
     "simulate",
     "sweep",
     "timeline",

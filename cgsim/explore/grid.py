@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,29 +39,44 @@ def grid_points(hardware: Hardware, grid: Mapping[str, Any], command: str = "swe
     """
     if not isinstance(grid, Mapping):
         raise CgsimError(f"{command}: expected a grid such as {{'array.rows': [8, 16]}}, got {grid!r}")
-    axes = {key: _values(key, values, command) for key, values in grid.items()}
+    axes = {key: axis_values(key, values, command) for key, values in grid.items()}
     count = math.prod(len(values) for values in axes.values())
     if count > MOST_POINTS:
         raise CgsimError(f"{command}: the grid has {count} points, at most {MOST_POINTS} are taken")
-    points: list[Point] = []
-    refused: list[str] = []
-    for combination in itertools.product(*axes.values()):
-        settings = dict(zip(axes, combination, strict=True))
-        try:
-            changed = hardware.override(settings)
-        except CgsimError as error:
-            reason = str(error).removeprefix(f"hardware {hardware.name!r}: ")
-            refused.append(f"at {describe(settings)}: {reason}")
-        else:
-            points.append(Point({key: changed.get(key) for key in axes}, changed))
+    combinations = itertools.product(*axes.values())
+    return points_of([hardware], [dict(zip(axes, values, strict=True)) for values in combinations], command)
+
+
+def points_of(
+    accelerators: Sequence[Hardware], settings: Sequence[Mapping[str, Any]], command: str
+) -> list[Point]:
+    """Return every accelerator with each of the settings, which may have different keys.
+
+    A point tells the value of every key that any of the settings has. `command` begins the messages.
+
+    Raises:
+        CgsimError: points that are refused; they are all listed, before anything runs.
+    """
+    keys = dict.fromkeys(key for one in settings for key in one)
+    changed: list[Hardware] = []
+    refused: dict[str, None] = {}
+    for hardware in accelerators:
+        which = f"{hardware.name}, " if len(accelerators) > 1 else ""
+        for one in settings:
+            try:
+                changed.append(hardware.override(one))
+            except CgsimError as error:
+                reason = str(error).removeprefix(f"hardware {hardware.name!r}: ")
+                refused[f"at {which}{describe(one)}: {reason}"] = None
     if refused:
         rest = len(refused) - _MOST_SHOWN
         more = f"; and {rest} more" if rest > 0 else ""
+        count = len(accelerators) * len(settings)
         raise CgsimError(
             f"{command}: {len(refused)} of {count} points are refused: "
-            f"{'; '.join(refused[:_MOST_SHOWN])}{more}"
+            f"{'; '.join(list(refused)[:_MOST_SHOWN])}{more}"
         )
-    return points
+    return [Point({key: one.get(key) for key in keys}, one) for one in changed]
 
 
 def describe(settings: Mapping[str, Any]) -> str:
@@ -69,8 +84,11 @@ def describe(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
-def _values(key: str, values: Any, command: str) -> list[Any]:
-    """Return the values of one axis as a list; refuse an empty one and values that come twice."""
+def axis_values(key: str, values: Any, command: str) -> list[Any]:
+    """Return the values of one key as a list; a single value stands for a list of one.
+
+    Raises CgsimError if there are none, or if one comes twice; `command` begins the message.
+    """
     one = isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable)
     found = [values] if one else list(values)
     if not found:

@@ -1,31 +1,28 @@
-"""The sweep: traces x grid of hardware keys, one table."""
+"""Sweeps: every trace on every point, in one table of runs and one of their samples."""
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsim import __version__
-from cgsim.errors import CgsimError
+from cgsim.explore.execution import Executed, execute
 from cgsim.explore.executors import Executor
-from cgsim.explore.grid import Point, grid_points
-from cgsim.explore.runs import choose_executor, chosen_samples, cut_tasks, open_traces, outcomes
-from cgsim.explore.tasks import row_key, run_task
+from cgsim.explore.experiment import Experiment
+from cgsim.explore.grid import grid_points
+from cgsim.explore.plan import Plan, Planned
+from cgsim.explore.runs import choose_executor, chosen_samples, open_traces
+from cgsim.explore.sweep_files import PARQUET_FILE, PROVENANCE_FILE, SAMPLES_FILE, write_sweep
 from cgsim.hardware import Hardware, load_hardware
-from cgsim.hardware.messages import fields, unit
 from cgsim.results.derive import summary_units
-from cgsim.results.files import check_folder, write_json, write_parquet
-from cgsim.results.provenance import provenance
-from cgsim.trace import Trace
+from cgsim.results.files import check_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARQUET_FILE = "sweep.parquet"
-PROVENANCE_FILE = "sweep.json"
+__all__ = ["PARQUET_FILE", "PROVENANCE_FILE", "SAMPLES_FILE", "run_experiment", "run_plan", "sweep"]
+
 _SHAPE = ("array.rows", "array.cols")
 
 
@@ -34,13 +31,9 @@ def sweep(
     hw: str | os.PathLike[str] | Mapping[str, Any] | Hardware,
     grid: Mapping[str, Any],
     *,
-    workers: int | None = None,
-    output: str | os.PathLike[str] | None = None,
-    progress: bool = False,
     samples: int | Sequence[int] | None = None,
     check: bool = False,
-    executor: Executor | None = None,
-    command: str = "",
+    **options: Any,
 ) -> pd.DataFrame:
     """Simulate every trace on every point of a grid of hardware keys.
 
@@ -48,90 +41,126 @@ def sweep(
         traces: a trace or several, each as a path or an open Trace.
         hw: the accelerator that the grid changes, as `load_hardware` takes it.
         grid: dotted key to values, such as `{"array.rows": [8, 16, 32]}`; all combinations are run.
-        workers: processes; all CPUs by default, 1 runs in this process.
-        output: folder for `sweep.parquet` (the table) and `sweep.json` (provenance and units).
-        progress: show a progress bar on the terminal.
         samples: the first so many samples of each trace, or the positions of those wanted; all by default.
         check: verify conservation of cycles, bytes and MACs in every run.
-        executor: where the runs happen, instead of `workers` processes of this machine.
-        command: the command line, for the provenance.
+        options: those of `run_experiment`: where the runs happen, where results go, progress.
 
     Returns:
-        One row for each trace and point, traces in the order given, the last key of the grid fastest, with
-        the columns `row` (hash of all inputs), `trace`, `hardware`, `array.rows`, `array.cols`, the keys of
-        the grid, and all figures of `Run.summary`.
+        The table of `run_experiment`: traces in the order given, the last key of the grid fastest.
 
     Raises:
-        CgsimError: a trace or value is refused (all bad points are listed before the first run), a run fails
-            (says which), or the output cannot be written. Nothing is written unless all runs end well.
+        CgsimError: a trace or value is refused (all bad points are listed before the first run), or the
+            output cannot be written.
     """
     base = load_hardware(hw)
     points = grid_points(base, grid)
     opened = open_traces(traces, "sweep")
-    chosen = chosen_samples(opened, samples)
+    plan = Plan("sweep", opened, points, chosen_samples(opened, samples))
+    origin = {"hardware": base.to_dict(), "grid": _values(plan)}
+    return run_plan(plan, origin, check=check, **options)
+
+
+def run_experiment(
+    experiment: Experiment | str | os.PathLike[str] | Mapping[str, Any], **options: Any
+) -> pd.DataFrame:
+    """Run an experiment, or what an earlier, interrupted run of it has left.
+
+    Args:
+        experiment: an Experiment, the path of its YAML file, or its keys.
+        options: those of `run_plan`: `workers` (processes; all CPUs by default, 1 runs in this process) or
+            `executor` (such as a `DaskExecutor`); `output` (the results folder; a run that it holds already
+            is not repeated); `progress`; `retry_failed` (run again what failed there); `split_samples`
+            (spread each run, about so many samples for each task); `command` (for the provenance).
+
+    Returns:
+        One row for each trace and point, with the columns `row` (hash of all inputs), `trace`, `hardware`,
+        `array.rows`, `array.cols`, the keys that vary, and all figures of `Run.summary`. Where a run failed
+        its figures are missing, and the column `error`, which is there only then, says why.
+
+    Raises:
+        CgsimError: anything in the experiment is refused (all bad points are listed before the first run),
+            or the output cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; it says how many runs are done. The results folder keeps them.
+    """
+    if isinstance(experiment, Mapping):
+        experiment = Experiment.from_dict(experiment)
+    elif not isinstance(experiment, Experiment):
+        experiment = Experiment.load(experiment)
+    plan = experiment.plan()
+    accelerators = {one.name: one.to_dict() for one in experiment.accelerators}
+    origin = {
+        "hardware": accelerators if len(accelerators) > 1 else next(iter(accelerators.values())),
+        "grid": _values(plan),
+        "experiment": dict(experiment.described or {}),
+    }
+    options.setdefault("check", experiment.check)
+    return run_plan(plan, origin, **options)
+
+
+def run_plan(
+    plan: Plan,
+    origin: Mapping[str, Any],
+    *,
+    workers: int | None = None,
+    output: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    check: bool = False,
+    executor: Executor | None = None,
+    retry_failed: bool = False,
+    split_samples: int | None = None,
+    command: str = "",
+) -> pd.DataFrame:
+    """Run a plan and write `sweep.parquet`, `samples.parquet` and `sweep.json` (see `run_experiment`).
+
+    `origin` is put into the provenance.
+    """
     folder = None if output is None else Path(output)
     if folder is not None:
         check_folder(folder)
     if executor is None:
-        executor = choose_executor(workers, len(opened) * len(points), "sweep")
-    rows: dict[str, dict[str, Any]] = {}
-    places: dict[str, str] = {}
-    keys: dict[str, list[str]] = {}
-    for name, trace in opened.items():
-        keys[name] = [row_key(trace, point.hardware, chosen) for point in points]
-        for key, point in zip(keys[name], points, strict=True):
-            if key in rows:
-                raise CgsimError(f"sweep: {trace.path} is there twice, or has a twin with the same contents")
-            rows[key] = _head(key, name, point)
-            places[key] = f"trace {name}, {point}"
-    variants = [point.hardware for point in points]
-    tasks = list(cut_tasks(opened, variants, keys, chosen, check, executor.workers))
-    found = outcomes(executor, run_task, tasks, len(rows), progress, "sweep", places.__getitem__)
-    for key, summary in found:
-        rows[key] |= summary
-    table = _table(list(rows.values()))
+        executor = choose_executor(workers, len(plan) * (2 if split_samples else 1), plan.name)
+    done = execute(
+        plan,
+        folder,
+        executor,
+        progress=progress,
+        check=check,
+        retry_failed=retry_failed,
+        split_samples=split_samples,
+    )
+    heads = {run.key: _head(run) for run in plan.runs()}
+    table = _table(heads, done)
     if folder is not None:
-        _write(folder, table, opened, base, grid, chosen, command)
+        write_sweep(folder, plan, table, heads, done, origin, command)
     return table
 
 
-def _head(key: str, name: str, point: Point) -> dict[str, Any]:
-    shape = {shown: point.hardware.get(shown) for shown in _SHAPE}
-    return {"row": key, "trace": name, "hardware": point.hardware.name, **shape, **point.settings}
+def _values(plan: Plan) -> dict[str, list[Any]]:
+    """The values that each key takes, in order of appearance."""
+    keys = dict.fromkeys(key for point in plan.points for key in point.settings)
+    return {key: list(dict.fromkeys(point.settings[key] for point in plan.points)) for key in keys}
 
 
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _head(run: Planned) -> dict[str, Any]:
+    hardware = run.point.hardware
+    shape = {shown: hardware.get(shown) for shown in _SHAPE}
+    return {
+        "row": run.key,
+        "trace": run.trace,
+        "hardware": hardware.name,
+        **shape,
+        **run.point.settings,
+    }
+
+
+def _table(heads: Mapping[str, dict[str, Any]], done: Executed) -> pd.DataFrame:
     import pandas as pd
 
+    rows = []
+    for key, head in heads.items():
+        error = {"error": done.failed.get(key, "")} if done.failed else {}
+        rows.append(head | done.rows.get(key, {}) | error)
     table = pd.DataFrame(rows)
     for name in table.columns.intersection(list(summary_units())):
         table[name] = pd.to_numeric(table[name])  # a figure that no trace has is NaN, not None
     return table
-
-
-def _write(
-    folder: Path,
-    table: pd.DataFrame,
-    traces: Mapping[str, Trace],
-    base: Hardware,
-    grid: Mapping[str, Any],
-    samples: tuple[int, ...] | None,
-    command: str,
-) -> None:
-    units = {key: unit(field) for key, field in fields(Hardware)} | summary_units()
-    units = {name: units.get(name, "") for name in table.columns}
-    origin = {
-        "traces": {name: provenance(trace, base)["trace"] for name, trace in traces.items()},
-        "hardware": base.to_dict(),
-        "grid": {key: list(dict.fromkeys(table[key])) for key in grid},
-        "samples": samples,
-        "cgsim": __version__,
-        "command": command,
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    }
-    columns = {name: table[name].to_numpy() for name in table.columns}
-    write_parquet(folder / PARQUET_FILE, columns, units, {"provenance": origin})
-    write_json(
-        folder / PROVENANCE_FILE,
-        {"table": PARQUET_FILE, "rows": len(table), "units": units, "provenance": origin},
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from functools import partial
 
@@ -40,7 +41,7 @@ def test_table_and_files(traces, tmp_path):
     assert list(table["array.cols"]) == [8, 16] * 4
     assert set(table["hardware"]) == {"edge-16x16"}
     assert table["row"].is_unique
-    assert files(folder) == ["sweep.json", "sweep.parquet"]
+    assert files(folder) == ["parts", "samples.parquet", "sweep.json", "sweep.parquet"]
     read = pd.read_parquet(folder / "sweep.parquet")
     assert list(read.columns) == list(table.columns)
     for name in table.columns:
@@ -81,7 +82,7 @@ def test_any_order_of_results_gives_the_same_table(traces):
         workers = 1
 
         def run(self, function, tasks):
-            for task in reversed(tasks):
+            for task in reversed(list(tasks)):
                 yield function(task)
 
     one = cgsim.sweep(traces, "edge-16x16", GRID, workers=1)
@@ -161,18 +162,19 @@ def refusal(*arguments, **options) -> str:
     return str(caught.value)
 
 
-def test_failing_point_is_named_and_nothing_written(traces, tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_point_that_fails_is_told_and_the_others_run(traces, tmp_path, workers):
     grid = {"buffers.weight_kib": [144, TINY]}
-    message = refusal(traces, "edge-16x16", grid, workers=1, output=tmp_path)
-    assert message.startswith("sweep: trace sparse, buffers.weight_kib=0.0009765625: ")
-    assert files(tmp_path) == []
-
-
-def test_failing_point_in_a_process(traces, tmp_path):
-    grid = {"buffers.weight_kib": [144, TINY]}
-    message = refusal(traces, "edge-16x16", grid, workers=2, output=tmp_path)
-    assert ", buffers.weight_kib=0.0009765625: " in message
-    assert files(tmp_path) == []
+    table = cgsim.sweep(traces, "edge-16x16", grid, workers=workers, output=tmp_path)
+    assert list(table["gated_cycles"].isna()) == [False, True] * 2
+    assert list(table["error"] == "") == [True, False] * 2
+    assert "buffers.weight_kib" in table["error"][1]
+    told = json.loads((tmp_path / "sweep.json").read_text())
+    assert told["failed"] == {table["row"][place]: table["error"][place] for place in (1, 3)}
+    samples = pd.read_parquet(tmp_path / "samples.parquet")
+    assert set(samples["row"]) == {table["row"][0], table["row"][2]}
+    read = pd.read_parquet(tmp_path / "sweep.parquet")
+    assert list(read["error"].astype(str)) == list(table["error"])
 
 
 def test_trace_changed_during_the_sweep(traces, tmp_path):
@@ -186,21 +188,39 @@ def test_trace_changed_during_the_sweep(traces, tmp_path):
             shutil.copyfile(traces[1], path)
             yield from map(function, tasks)
 
-    message = refusal(path, "edge-16x16", {}, executor=Meddler())
-    assert message == f"sweep: trace x, edge-16x16: {path}: changed since the runs began"
+    table = cgsim.sweep(path, "edge-16x16", {}, executor=Meddler())
+    assert table["error"][0] == f"{path}: changed since the runs began"
 
 
-def test_interrupt_writes_nothing_and_keeps_what_was_there(traces, tmp_path):
+def test_the_table_of_samples_adds_up_to_the_table_of_runs(traces, tmp_path):
+    table = cgsim.sweep(traces, "edge-16x16", GRID, workers=1, output=tmp_path).set_index("row")
+    samples = pd.read_parquet(tmp_path / "samples.parquet")
+    assert len(samples) == 2 * len(table)
+    summed = samples.groupby("row").sum(numeric_only=True)
+    for name in ("dense_cycles", "gated_cycles", "dense_macs", "gated_macs", "gated_offchip_bytes"):
+        assert (summed[name] == table[name][summed.index]).all()
+    assert (samples["array.rows"] == table["array.rows"][samples["row"]].to_numpy()).all()
+    assert pq.read_schema(tmp_path / "samples.parquet").field("gated_cycles").metadata[b"unit"] == b"cycles"
+
+
+def test_an_interrupted_sweep_goes_on_and_repeats_nothing(traces, tmp_path):
+    seen = []
+
     class Interrupted(SerialExecutor):
         def run(self, function, tasks):
-            yield function(tasks[0])
-            raise KeyboardInterrupt
+            for task in tasks:
+                yield function(task)
+                seen.extend(task.keys)
+                if len(seen) == 3:
+                    raise KeyboardInterrupt
 
-    cgsim.sweep(traces[0], "edge-16x16", {}, workers=1, output=tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(KeyboardInterrupt):
+    whole = cgsim.sweep(traces, "edge-16x16", GRID, workers=1)
+    with pytest.raises(KeyboardInterrupt, match="3 of 8 runs done; the same command goes on"):
         cgsim.sweep(traces, "edge-16x16", GRID, executor=Interrupted(), output=tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert files(tmp_path) == ["parts"]
+    again = cgsim.sweep(traces, "edge-16x16", GRID, executor=Interrupted(), output=tmp_path)
+    assert sorted(seen) == sorted(whole["row"])
+    pd.testing.assert_frame_equal(again, whole)
 
 
 def test_a_bug_says_where(traces, monkeypatch):
@@ -208,8 +228,8 @@ def test_a_bug_says_where(traces, monkeypatch):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("cgsim.explore.tasks.simulate", broken)
-    with pytest.raises(CgsimError, match=r"array.rows=8: ZeroDivisionError: a bug \(test_sweep.py:\d+\)"):
-        cgsim.sweep(traces[0], "edge-16x16", {"array.rows": [8]}, workers=1)
+    table = cgsim.sweep(traces[0], "edge-16x16", {"array.rows": [8]}, workers=1)
+    assert re.fullmatch(r"ZeroDivisionError: a bug \(test_sweep.py:\d+\)", table["error"][0])
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
