@@ -30,9 +30,15 @@ class Executor(Protocol):
 
 
 class SerialExecutor:
-    """One task after another, in this process."""
+    """One task after another, in this process. A context manager as the others are, with nothing to end."""
 
     workers = 1
+
+    def __enter__(self) -> SerialExecutor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def run(self, function: Function, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
         """Yield the outcomes in order."""

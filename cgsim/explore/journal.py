@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,10 @@ from cgsim.explore.tasks import Outcome
 
 _SUM = 9
 """Characters of a checksum and the space after it, at the start of each line."""
+
+
+_SECONDS_BETWEEN_SYNCS = 1.0
+"""A kill loses nothing that the system has; only a power cut does, and waiting for the disk takes long."""
 
 
 class Journal:
@@ -34,15 +39,19 @@ class Journal:
             if whole != self._file.tell():
                 self._file.truncate(whole)
         self.size = whole
+        self._synced = time.monotonic()
 
     def append(self, outcome: Outcome) -> None:
-        """Write an outcome; it is the system's when this returns."""
+        """Write an outcome; it is the system's when this returns, and within a second or so the disk's."""
         line = _line(outcome)
         with self._writing():
             written = self._file.write(line)
             if written != len(line):
                 self._file.truncate(self.size)
                 raise OSError(0, "the disk is full")
+            if time.monotonic() - self._synced > _SECONDS_BETWEEN_SYNCS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
         self.size += len(line)
 
     def clear(self) -> None:

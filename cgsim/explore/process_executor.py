@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 
 from cgsim.errors import CgsimError
 from cgsim.explore.executors import MOST_DEATHS, Function, available_cpus, given_up
@@ -25,11 +26,24 @@ _STILLBORN = (
 class ProcessExecutor:
     """Tasks on processes of this machine, each a pool of its own, so that one that dies takes no other along.
 
-    The processes are spawned, not forked: the libraries used here run threads, which a fork would break.
+    The processes are spawned, not forked: the libraries used here run threads, which a fork would break. They
+    end with each `run`; as a context manager, the executor keeps them from one to the next, until the block
+    ends.
     """
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or available_cpus()
+        self._kept: list[_Worker] | None = None
+        self._before: set[BaseProcess] = set()
+
+    def __enter__(self) -> ProcessExecutor:
+        self._kept, self._before = [], set(multiprocessing.active_children())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        kept, self._kept = self._kept, None
+        for worker in kept or ():
+            worker.end()
 
     def run(self, function: Function, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
         """Yield the outcomes as they come. On Ctrl-C, or when closed early, the processes are ended.
@@ -37,9 +51,9 @@ class ProcessExecutor:
         Raises:
             CgsimError: processes cannot be started.
         """
-        before = set(multiprocessing.active_children())
+        before = set(multiprocessing.active_children()) if self._kept is None else self._before
         queue = _Queue(tasks)
-        idle: list[_Worker] = []
+        idle: list[_Worker] = list(self._kept or ())
         busy: dict[Future[list[Outcome]], tuple[_Worker, _Job]] = {}
         finished = False
         stillborn = 0
@@ -47,7 +61,11 @@ class ProcessExecutor:
             while True:
                 while len(busy) < self.workers and (job := queue.take()) is not None:
                     worker = idle.pop() if idle else _Worker()
-                    busy[worker.submit(function, job.task)] = worker, job
+                    try:
+                        busy[worker.submit(function, job.task)] = worker, job
+                    except BrokenProcessPool:  # it died while it had nothing to do
+                        worker.end()
+                        queue.again(job)
                 if not busy:
                     break
                 done, _ = wait(busy, return_when=FIRST_COMPLETED)
@@ -74,8 +92,12 @@ class ProcessExecutor:
             if not finished:
                 for process in set(multiprocessing.active_children()) - before:
                     process.terminate()
-            for worker in [*idle, *(worker for worker, _ in busy.values())]:
-                worker.pool.shutdown(wait=True, cancel_futures=True)
+            if finished and self._kept is not None:
+                self._kept = idle
+            else:
+                for worker in [*idle, *(worker for worker, _ in busy.values())]:
+                    worker.end()
+                self._kept = None if self._kept is None else []
 
 
 @dataclass
@@ -130,6 +152,10 @@ class _Worker:
         if self._sign is None:
             self._sign = self.pool.submit(os.getpid)
         return self.pool.submit(function, task)
+
+    def end(self) -> None:
+        """End the process, when it has done what it does."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
 
     def bury(self) -> bool:
         """Clear away what is left of a process that died; return whether it ever gave a sign of life."""

@@ -79,6 +79,32 @@ def test_tasks_are_taken_as_there_is_room():
     assert len([*results]) == 3
 
 
+def test_processes_are_kept_in_a_block():
+    with ProcessExecutor(1) as executor:
+        pids = {
+            outcome.summary["pid"]
+            for _ in range(2)
+            for outcome in by_key(executor.run(workers.echo, TASKS)).values()
+        }
+        assert len(pids) == 1
+        results = executor.run(workers.sleep, TASKS)
+        next(results)
+        results.close()  # what still runs is ended, and the next run has a new process
+        assert not multiprocessing.active_children()
+        (again,) = by_key(executor.run(workers.echo, TASKS[:1])).values()
+        assert again.summary["pid"] not in pids
+    assert not multiprocessing.active_children()
+
+
+def test_a_kept_process_that_died_is_replaced():
+    with ProcessExecutor(1) as executor:
+        list(executor.run(workers.echo, TASKS[:1]))
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        child.join()
+        assert len(by_key(executor.run(workers.echo, TASKS))) == 4
+
+
 def test_a_bug_comes_through_with_its_note():
     with pytest.raises(ZeroDivisionError) as caught:
         list(ProcessExecutor(1).run(workers.fail, TASKS[:1]))
