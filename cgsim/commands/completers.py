@@ -136,4 +136,4 @@ _BY_METAVAR: dict[str, Completer] = {
     "EXPERIMENT": files(".yaml", ".yml"),
     **dict.fromkeys(("DIR", "RUN", "RUN2", "QRUN"), _FOLDER),
 }
-_NUMBERS = ("C", "D", "L", "N", "P", "S", "T", "X", "SHARE", "LAYERS", "LIST", "NAME")
+_NUMBERS = ("C", "D", "L", "N", "P", "S", "T", "X", "SHARE", "ADDRESS", "LAYERS", "LIST", "NAME")
