@@ -49,6 +49,8 @@ class Store:
         except OSError as error:
             raise CgsimError(f"{self._place}: cannot be written: {error.strerror or error}") from error
         try:
+            for left in self._place.rglob(".*.tmp"):  # a kill while a part was written; the lock is held
+                left.unlink(missing_ok=True)
             self._parts = Parts(self._place)
             self._recent = list(read_journal(self._place / JOURNAL_FILE))
             self._journal = Journal(self._place / JOURNAL_FILE)

@@ -166,6 +166,14 @@ def test_a_kill_while_a_part_is_made(tmp_path, monkeypatch, step):
     assert [part["file"] for part in listed] == parts(tmp_path)
 
 
+def test_what_a_kill_left_unfinished_is_cleared_away(tmp_path):
+    left = tmp_path / "parts" / "pieces" / ".a-0-2.parquet.0a1b2c3d.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    with Store(tmp_path):
+        assert not left.exists()
+
+
 def test_two_writers_are_refused(tmp_path):
     with Store(tmp_path):
         with pytest.raises(CgsimError) as caught, Store(tmp_path):
