@@ -79,8 +79,6 @@ class Spread:
         if self._folder is not None:
             for piece in self._slices[key]:
                 self._file(key, piece).unlink(missing_ok=True)
-            with suppress(OSError):
-                self._folder.rmdir()  # if it is empty
 
     def _samples(self, run: Planned) -> tuple[int, ...]:
         samples = self._plan.samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -59,6 +60,7 @@ class Store:
             raise
         try:
             self.compact()
+            self._clear_pieces()
             self._parts.begin()
         except BaseException:
             self._end()
@@ -70,8 +72,22 @@ class Store:
     ) -> None:
         try:
             self.compact()
+            self._clear_pieces()
         finally:
             self._end()
+
+    def _clear_pieces(self) -> None:
+        """Remove the pieces of runs that are whole: a kill, or a run that was not spread again, left them."""
+        files = list(self.pieces.glob("*.parquet"))
+        if not files and not self.pieces.exists():
+            return
+        keys = {file: file.name.partition("-")[0] for file in files}
+        whole = {key for key, state in self.states(set(keys.values())).items() if state.summary is not None}
+        for file in files:
+            if keys[file] in whole:
+                file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.pieces.rmdir()  # if it is empty
 
     def _end(self) -> None:
         self._journal.close()

@@ -365,6 +365,15 @@ def test_pieces_are_kept_until_their_run_is_whole(paths, tmp_path):
     assert not pieces.exists()
 
 
+def test_pieces_of_runs_that_are_whole_are_cleared_away(paths, tmp_path):
+    plan = plan_of(paths[:1], {})
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan, tmp_path, Counting(stop_after=2), split_samples=4)
+    assert len(list((tmp_path / "parts" / "pieces").iterdir())) == 2
+    execute(plan, tmp_path, SerialExecutor())  # not spread this time
+    assert not (tmp_path / "parts" / "pieces").exists()
+
+
 def test_all_pieces_are_kept_but_their_run_is_not(paths, tmp_path, monkeypatch):
     plan = plan_of(paths[:1], {})
     expected = execute(plan, None, SerialExecutor())
