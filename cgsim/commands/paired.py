@@ -64,8 +64,8 @@ def told(found: Paired) -> str:
         bounds = interval_text(own) if own.known else "not known"
         lines.append(f"{what.replace('_', ' ').replace('offchip', 'off-chip'):<26}"
                      f"{ratio_text(own.value, 3):>8}   {bounds}")  # fmt: skip
-    counts = f"The second is faster on {found.faster} of {found.samples} samples"
-    counts += f", slower on {found.slower}" + (f", equal on {found.equal}." if found.equal else ".")
+    counts = f"The second has the lower latency on {found.faster} of {found.samples} samples"
+    counts += f", the higher on {found.slower}" + (f", equal on {found.equal}." if found.equal else ".")
     lines += ["", *textwrap.wrap(f"{counts} {_verdict(found)}", WIDTH)]
     return "\n".join(lines)
 
@@ -74,8 +74,8 @@ def _verdict(found: Paired) -> str:
     if not found.speedup.known:
         return "One sample, or one batch, tells nothing of others."
     if found.speedup.low == found.speedup.high == 1:
-        return "Both take the same time."
+        return "Both take the same cycles."
     if not found.decided:
-        return "Which is faster on such images, these samples do not tell."
+        return "Which takes fewer cycles on such images, these samples do not tell."
     faster, slower = ("second", "first") if found.speedup.value > 1 else ("first", "second")
-    return f"On such images the {faster} is faster than the {slower}."
+    return f"On such images the {faster} takes fewer cycles than the {slower}."

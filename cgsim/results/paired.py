@@ -170,10 +170,11 @@ def side_of_run(run: CountedRun, name: str = "") -> Side:
     """Return a run as a side of a comparison."""
     trace, hardware = run.provenance["trace"], run.provenance["hardware"]
     told = name or f"{trace['name']} on {hardware['name']}"
-    return Side(told, sample_counts(run), run.batch, _data(trace), str(trace.get("checksum", "")))
+    return Side(told, sample_counts(run), run.batch, data_of(trace), str(trace.get("checksum", "")))
 
 
-def _data(trace: Mapping[str, Any]) -> str:
+def data_of(trace: Mapping[str, Any]) -> str:
+    """Return the data set of a trace, as its provenance tells: what its samples are."""
     metadata = trace.get("metadata", {})
     parts = [str(metadata.get(key) or "") for key in ("dataset", "split")]
     return ", ".join(part for part in parts if part)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cgsim.errors import CgsimError
 from cgsim.results import files
-from cgsim.results.naming import batch_of
-from cgsim.results.paired import Side, side_of_run
+from cgsim.results.derive import latency_cycles
+from cgsim.results.paired import Side, data_of, side_of_run
 from cgsim.results.run import LAYERS_FILE, Run
 from cgsim.results.statistics import COUNTS
 
@@ -67,12 +68,15 @@ def _side_of_row(path: Path, row: str, name: str) -> Side:
     if not len(rows):
         raise CgsimError(f"{path}: row {row!r} has no samples: its run failed")
     counts = {column: columns[column][rows] for column in needed if column != "row"}
-    batch = 1
-    if "mapping.batch" in columns:
-        batch = int(columns["mapping.batch"][rows[0]])
-    else:
-        hardware = metadata.get("provenance", metadata).get("hardware")
-        if isinstance(hardware, Mapping) and "array" in hardware:
-            batch = batch_of(hardware)
-    trace = str(columns["trace"][rows[0]]) if "trace" in columns else ""
-    return Side(name, counts, batch, trace=trace)
+    trace: Mapping[str, Any] = {}
+    if "trace" in columns:
+        named = str(columns["trace"][rows[0]])
+        trace = metadata.get("provenance", {}).get("traces", {}).get(named, {"checksum": named})
+    return Side(name, counts, _batch(counts), data_of(trace), str(trace.get("checksum", "")))
+
+
+def _batch(counts: Mapping[str, np.ndarray]) -> int:
+    """Return how many samples ran together: latencies are sums of cycles over that many of them."""
+    cycles, latency = counts["gated_cycles"], counts["gated_latency_cycles"]
+    fitting = np.flatnonzero(np.cumsum(cycles) == latency[0]) + 1
+    return next((int(n) for n in fitting if (latency_cycles(cycles, int(n)) == latency).all()), 1)

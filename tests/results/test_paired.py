@@ -8,12 +8,14 @@ import math
 import numpy as np
 import pytest
 
+import cgsim
 from cgsim.cli import main
 from cgsim.errors import CgsimError
 from cgsim.results.files import write_parquet
 from cgsim.results.paired import Side, paired, side_of_run
-from cgsim.results.sides import load_side
+from cgsim.results.sides import _batch, load_side
 from cgsim.results.statistics import COUNTS, sample_counts
+from cgsim.trace import synthesize, tiny_network
 from tests.results.conftest import HARDWARE, PROVENANCE, make_columns
 
 LENGTH = 40
@@ -130,8 +132,8 @@ def test_the_command(two_runs, capsys):
     assert main(["paired", *two_runs]) == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
-    assert "The second is faster on 8 of 8 samples" in text
-    assert "the second is faster than the first" in " ".join(text.split())
+    assert "The second has the lower latency on 8 of 8 samples" in text
+    assert "the second takes fewer cycles than the first" in " ".join(text.split())
     assert main(["paired", *two_runs, "--json", "--mode", "dense"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["speedup"]["value"] == 1.0
@@ -146,7 +148,7 @@ def test_the_command_says_why_not(two_runs, capsys, tmp_path):
 @pytest.fixture
 def sweep_folder(make_run, tmp_path):
     """`samples.parquet` of two rows, as `cgsim sweep` writes it."""
-    table = {"row": [], "trace": [], "mapping.batch": []}
+    table = {"row": [], "trace": []}
     for key, batch, factor in (("aa10", 1, 1), ("aa2f", 2, 3)):
         columns = make_columns(samples=4)
         columns["gated_cycles"] = columns["gated_cycles"] * factor
@@ -154,16 +156,40 @@ def sweep_folder(make_run, tmp_path):
         own = sample_counts(make_run(columns, hardware=hardware))
         for name, values in own.items():
             table.setdefault(name, []).extend(values.tolist())
-        for name, value in (("row", key), ("trace", "resnet20-cgnet"), ("mapping.batch", batch)):
+        for name, value in (("row", key), ("trace", "resnet20-cgnet")):
             table[name] += [value] * 4
     arrays = {k: v if isinstance(v[0], str) else np.array(v) for k, v in table.items()}
-    write_parquet(tmp_path / "samples.parquet", arrays, {}, {"provenance": {}})
+    origin = {"traces": {"resnet20-cgnet": PROVENANCE["trace"]}}
+    write_parquet(tmp_path / "samples.parquet", arrays, {}, {"provenance": origin})
     return tmp_path
+
+
+@pytest.mark.parametrize(("batch", "samples"), [(1, 5), (2, 5), (4, 5), (5, 5), (3, 9)])
+def test_batches_show_in_the_figures(make_run, batch, samples):
+    run = make_run(make_columns(samples=samples), hardware=HARDWARE | {"mapping": {"batch": batch}})
+    assert _batch(sample_counts(run)) == batch
+
+
+def test_a_real_sweep(tmp_path):
+    trace = synthesize(tiny_network(), tmp_path / "t.trace.parquet", samples=6, density=0.3)
+    grid = {"mapping.batch": [1, 2], "array.rows": [8, 16]}
+    folder = tmp_path / "sweep"
+    table = cgsim.sweep(str(trace), "edge-16x16", grid, workers=1, output=folder)
+    cgsim.simulate(str(trace), cgsim.load_hardware("edge-16x16", {"array.rows": 16})).save(tmp_path / "run")
+    rows = table.to_dict("records")
+    for place, row in enumerate(rows):
+        assert load_side(f"{folder}:{place}").batch == row["mapping.batch"]
+        found = paired(load_side(f"{folder}:{place}"), load_side(tmp_path / "run"))
+        own = next(r for r in rows if r["array.rows"] == 16 and r["mapping.batch"] == 1)
+        assert found.speedup.value == pytest.approx(row["gated_cycles"] / own["gated_cycles"])
+        assert found.notes == ()
 
 
 def test_rows_of_a_sweep(sweep_folder):
     first, second = load_side(f"{sweep_folder}:0"), load_side(f"{sweep_folder}:aa2")
-    assert (first.batch, second.batch, first.trace) == (1, 2, "resnet20-cgnet")
+    assert (first.batch, second.batch) == (1, 2)
+    assert first.trace == second.trace == "00" * 32
+    assert first.data == "CIFAR-10 (JPEG copy)"
     found = paired(first, second)
     assert found.speedup.value == pytest.approx(1 / 3)
     assert (found.speedup.samples, found.slower) == (2, 4)
