@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ def columns(
     heads = {key: heads[key] for key in width}
     gap = 2 if sum(width.values()) + 2 * (len(width) - 1) < WIDTH else 1
     over = sum(width.values()) + gap * (len(width) - 1) - (WIDTH - 1)
-    for key in text:
+    for key in [key for key in text if key in width]:
         less = min(max(over, 0), max(width[key] - 10, 0))
         width[key] -= less
         over -= less
@@ -78,6 +79,29 @@ def pairs(values: Mapping[str, Any]) -> str:
         wrapped = textwrap.wrap(value, WIDTH - 1 - width, break_on_hyphens=False) or [""]
         lines += [(key if i == 0 else "").ljust(width) + line for i, line in enumerate(wrapped)]
     return "\n".join(lines)
+
+
+def paragraph(words: str, indent: str = "  ") -> str:
+    """Return words wrapped to the width of a terminal, further lines indented; no word is cut."""
+    return textwrap.fill(
+        words, WIDTH - 1, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def counted(number: int, thing: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
 def _cell(value: Any) -> str:

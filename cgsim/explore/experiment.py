@@ -101,6 +101,11 @@ class Experiment:
             described=dict(told),
         )
 
+    @property
+    def keys(self) -> list[str]:
+        """The dotted keys that vary."""
+        return list(dict.fromkeys(key for one in self.settings for key in one))
+
     def points(self) -> list[Point]:
         """Return every accelerator in every variant, once, even where samples fell on the same values.
 
@@ -122,7 +127,7 @@ def _traces(value: Any, folder: Path, where: str) -> tuple[str, ...]:
         entry = text(one, f"{where}[{place}]")
         if "://" in entry:
             found.append(entry)
-        elif any(character in entry for character in "*?["):
+        elif any(character in entry for character in "*?[") and not (folder / entry).exists():
             matches = sorted(str(path) for path in Path(folder / entry).parent.glob(Path(entry).name))
             if not matches:
                 raise CgsimError(f"{where}[{place}]: no file matches {str(folder / entry)!r}")

@@ -76,7 +76,7 @@ def test_sweep_writes_table_and_plot(cgsim, tiny_trace, tmp_path):
     assert max(map(len, answer.out.splitlines())) <= 80
     assert answer.out.count("tiny ") == 4
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
-        "speedup_vs_array.png", "sweep.json", "sweep.parquet"
+        "parts", "samples.parquet", "speedup_vs_array.png", "sweep.json", "sweep.parquet"
     ]  # fmt: skip
 
 

@@ -190,7 +190,7 @@ def test_every_bad_point_is_told_before_a_trace_is_opened():
         Experiment.from_dict(values).plan()
     told = str(caught.value)
     assert told.startswith("experiment: 2 of 3 points are refused: at array.rows=0: ")
-    assert "did you mean 'array.cols'?" in told
+    assert "at array.colls=8: array.colls: unknown key (did you mean 'cols'?)" in told
 
 
 def test_a_key_that_is_there_twice_is_told_with_its_line(folder):
