@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import queue
 import time
 import weakref
@@ -157,6 +158,8 @@ def _connect(address: str, timeout: float) -> Any:
         raise CgsimError(
             "Dask is not installed: pip install 'cgsim[cluster]' (or run on this machine)"
         ) from None
+    # What it logs of lost connections and workers is told here as errors, or costs nothing.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=timeout, set_as_default=False, name="cgsim")  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
