@@ -1,7 +1,7 @@
 """Hook of MkDocs: every notebook becomes a page, tutorials/NAME.md, with the outputs that are stored in it.
 
 A notebook links to the documentation as it lies in the repository (../docs/page.md); on
-the site that becomes ../page.md. Nothing is executed: the tests do that (tests/test_notebooks.py).
+the site that becomes ../page.md, and another notebook its page. Nothing is executed: the tests do that (tests/test_notebooks.py).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def render(path: Path) -> tuple[str, dict[str, bytes]]:
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(text.replace("](../docs/", "](../"))
+            parts.append(text.replace("](../docs/", "](../").replace(".ipynb)", ".md)"))
             continue
         parts.append(f"```python\n{text}\n```")
         for output in cell.get("outputs", []):
