@@ -1,7 +1,7 @@
 """Hook of MkDocs: every notebook becomes a page, tutorials/NAME.md, with the outputs that are stored in it.
 
-A notebook links to the documentation as it lies in the repository (../docs/page.md); on
-the site that becomes ../page.md, and another notebook its page. Nothing is executed: the tests do that (tests/test_notebooks.py).
+A notebook links to the documentation as it lies in the repository (../docs/page.md); on the site that becomes
+../page.md, and another notebook its page. Nothing is executed: the tests do that (tests/test_notebooks.py).
 """
 
 from __future__ import annotations
