@@ -5,7 +5,7 @@
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine, of its DRAM and its mapping too
 # make docs-reference  docs/configuration.md, docs/columns.md and docs/command-line.md, from the code
-# make docs            the documentation as a site under out/site: open out/site/index.html
+# make docs            the documentation as a site: open out/site/index.html
 #
 # PYTHON=python3.12 chooses another interpreter; PIP_ARGS is handed to pip.
 
