@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cgsim.errors import CgsimError as CgsimError
     from cgsim.explore import Experiment as Experiment
     from cgsim.explore import compare as compare
+    from cgsim.explore import optimize as optimize
     from cgsim.explore import run_experiment as run_experiment
     from cgsim.explore import sweep as sweep
     from cgsim.hardware import Hardware as Hardware
@@ -44,6 +45,7 @@ _HOME = {
     "compare": "cgsim.explore",
     "load_hardware": "cgsim.hardware",
     "load_trace": "cgsim.trace",
+    "optimize": "cgsim.explore",
     "run_experiment": "cgsim.explore",
     "simulate": "cgsim.simulation",
     "sweep": "cgsim.explore",
@@ -61,6 +63,7 @@ __all__ = [
     "load_hardware",
     "load_trace",
     "models",
+    "optimize",
     "run_experiment",
     "simulate",
     "sweep",

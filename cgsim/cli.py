@@ -25,7 +25,8 @@ TERMINATED = 143
 BROKEN_PIPE = 141
 EXIT_CODES = {
     0: "done",
-    1: "done, but not all is well: some runs of a sweep failed, doctor misses\nsomething",
+    1: "done, but not all is well: some runs of a sweep failed, a search found\n"
+    "nothing feasible, doctor misses something",
     BAD_INPUT: "bad input, told in one line on stderr; nothing is half-written",
     INTERRUPTED: "interrupted (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output is gone",
@@ -45,6 +46,7 @@ def build_parser() -> Parser:
         hardware,
         merge,
         models,
+        optimize,
         paired,
         simulate,
         sweep,
@@ -72,6 +74,7 @@ def build_parser() -> Parser:
         merge,
         simulate,
         sweep,
+        optimize,
         compare,
         paired,
         trace,

@@ -11,17 +11,18 @@ from cgsim.commands.parser import Parser, positive
 from cgsim.errors import CgsimError
 
 
-def add_executor(parser: Parser) -> None:
-    """Add the options."""
+def add_executor(parser: Parser, split: bool = True) -> None:
+    """Add the options; `split`: that a run may be spread, too."""
     parser.add_argument(
         "--workers", type=positive, metavar="N", help="processes (default: one for each core; 1: this one)"
     )
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="on a Dask cluster instead: its scheduler, such as tcp://host:8786"
     )
-    parser.add_argument(
-        "--split-samples", type=positive, metavar="N", help="spread each run, N samples to a task"
-    )
+    if split:
+        parser.add_argument(
+            "--split-samples", type=positive, metavar="N", help="spread each run, N samples to a task"
+        )
 
 
 @contextmanager

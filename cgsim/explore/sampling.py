@@ -47,6 +47,25 @@ class Axis:
         return self.low + (self.high - self.low) * place
 
     @property
+    def countable(self) -> bool:
+        """True if there are only so many values."""
+        return bool(self.choices) or self.step is not None or self.whole
+
+    def values(self) -> list[Any]:
+        """Return all values, if they can be counted."""
+        if self.choices:
+            return list(self.choices)
+        step = self.step or 1
+        return [self.low + step * place for place in range(int((self.high - self.low) / step + 1e-9) + 1)]
+
+    def told(self) -> list[Any] | dict[str, Any]:
+        """Return the values as a description says them."""
+        if self.choices:
+            return list(self.choices)
+        more = {"step": self.step} if self.step is not None else {"log": True} if self.log else {}
+        return {"low": self.low, "high": self.high, **more}
+
+    @property
     def whole(self) -> bool:
         """True if both ends are whole numbers: 8 and 64 give whole numbers, 8.0 and 64.0 real ones."""
         return isinstance(self.low, int) and isinstance(self.high, int)
@@ -162,13 +181,17 @@ def _sampled(content: Any, where: str) -> tuple[list[Axis], int, int]:
         raise CgsimError(f"{where}.samples: {count} points, at most {MOST_POINTS} are taken")
     seed = integer(told.get("seed", 0), f"{where}.seed", 0)
     return (
-        [_axis(key, one, f"{where}.of.{key}") for key, one in _keys(told["of"], f"{where}.of").items()],
+        [read_axis(key, one, f"{where}.of.{key}") for key, one in _keys(told["of"], f"{where}.of").items()],
         count,
         seed,
     )
 
 
-def _axis(key: str, content: Any, where: str) -> Axis:
+def read_axis(key: str, content: Any, where: str) -> Axis:
+    """Return the values of a key: a list of them, or `low`, `high`, and `step` or `log`.
+
+    Raises CgsimError, which `where` begins, on anything else.
+    """
     if not isinstance(content, Mapping):
         return Axis(key, choices=tuple(axis_values(key, content, where.removesuffix(f".{key}"))))
     keys_of(content, ("low", "high", "step", "log"), where)
