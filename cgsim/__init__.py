@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cgsim.hardware import Hardware as Hardware
     from cgsim.hardware import load_hardware as load_hardware
     from cgsim.results import Run as Run
+    from cgsim.results import figures as figures
     from cgsim.simulation import simulate as simulate
     from cgsim.simulation import timeline as timeline
     from cgsim.trace import Trace as Trace
@@ -43,6 +44,7 @@ _HOME = {
     "Run": "cgsim.results",
     "Trace": "cgsim.trace",
     "compare": "cgsim.explore",
+    "figures": "cgsim.results",
     "load_hardware": "cgsim.hardware",
     "load_trace": "cgsim.trace",
     "optimize": "cgsim.explore",
@@ -60,6 +62,7 @@ __all__ = [
     "Trace",
     "__version__",
     "compare",
+    "figures",
     "load_hardware",
     "load_trace",
     "models",

@@ -25,6 +25,8 @@ def completer_of(action: argparse.Action, command: str) -> Completer:
         return settings if command != "cgsim train" else recipe_settings
     if (command, name) == ("cgsim train", "--recipe"):
         return recipes
+    if (command, action.dest) == ("cgsim plot", "figure"):
+        return figures
     return _BY_METAVAR.get(metavar, nothing if metavar in _NUMBERS else files())
 
 
@@ -120,6 +122,13 @@ def recipe_settings(prefix: str, parsed_args: argparse.Namespace | None = None, 
     keys = [key for key in recipe.KEYS if key not in ("method", "gating", "architecture")]
     keys += [f"{section}.{key}" for section, inner in sections.items() for key in inner]
     return [f"{key}=" for key in keys if key.startswith(prefix)]
+
+
+def figures(prefix: str, **_: Any) -> dict[str, str]:
+    """Offer the figures of `cgsim plot`, each with what it shows."""
+    from cgsim.results.figures.catalogue import CATALOGUE
+
+    return {name: entry.shows for name, entry in CATALOGUE.items() if name.startswith(prefix)}
 
 
 def nothing(**_: Any) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from cgsim.results import figures
 from cgsim.results.files import write_json, write_parquet
 from cgsim.results.provenance import provenance
 from cgsim.results.run import Run
 
-__all__ = ["Run", "provenance", "write_json", "write_parquet"]
+__all__ = ["Run", "figures", "provenance", "write_json", "write_parquet"]

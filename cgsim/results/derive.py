@@ -121,11 +121,20 @@ def check_columns(columns: Columns) -> int:
         if len(columns[column.name]) != rows:
             length = len(columns[column.name])
             raise CgsimError(f"result: column {column.name!r} has {length} rows, expected {rows}")
+    return layers_per_sample(sample, columns["layer"])
+
+
+def layers_per_sample(sample: np.ndarray, layer: np.ndarray) -> int:
+    """Return the number of layers of a sample, from two columns of a table of layers.
+
+    Raises CgsimError unless rows go sample by sample, the same layers in the same order for each of them.
+    """
+    rows = len(sample)
     if rows == 0:
         raise CgsimError("result: it holds no samples")
     change = np.flatnonzero(sample != sample[0])
     layers = int(change[0]) if len(change) else rows
-    names = np.asarray(columns["layer"]).astype(str)
+    names = np.asarray(layer).astype(str)
     if (
         rows % layers
         or (sample.reshape(-1, layers) != sample[::layers, None]).any()

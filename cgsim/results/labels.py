@@ -100,6 +100,7 @@ def place(
             ha="center",
             va="center",
             zorder=6,
+            bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
             arrowprops={"arrowstyle": "-", "color": "#777777", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
             if gap > _GAPS[0]
             else None,

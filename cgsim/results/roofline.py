@@ -12,6 +12,7 @@ from matplotlib.ticker import NullFormatter
 from cgsim.engine.columns import MODES
 from cgsim.errors import CgsimError
 from cgsim.results import labels, style
+from cgsim.results.figures.layer_sums import LayerSums
 from cgsim.results.tables import trimmed
 from cgsim.shorten import shorten
 
@@ -20,25 +21,41 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from cgsim.results.counted import CountedRun
+    from cgsim.results.figures.columns import Table
 
 _LOOKS = {"dense": (style.BLUE, "o"), "gated": (style.VERMILLION, "s")}
 
 
-def roofline(run: CountedRun, path: str | os.PathLike[str] | None = None) -> Figure:
+def roofline(
+    layers: Table,
+    hardware: Mapping[str, Any],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str = "",
+) -> Figure:
     """Draw MACs per cycle against MACs per off-chip byte: dense and gated points per layer, both roofs.
 
-    MACs are those that are executed. Not drawn are layers without MACs or off-chip bytes. Raises
-    CgsimError if none is left, or if `path` is not png, svg or pdf, or cannot be written.
+    MACs are those that are executed. Not drawn are layers without MACs or off-chip bytes.
+
+    Args:
+        layers: a row per sample and layer: `run.layers`; of both modes `cycles`, `macs`, `offchip_bytes`.
+        hardware: values of its file (`run.provenance["hardware"]`): array and DRAM.
+        path: PNG, SVG or PDF to write.
+        title: what was run, such as "resnet20-cgnet on asic-28nm".
+
+    Raises:
+        CgsimError: a column is missing, no layer is left, or `path` cannot be written.
     """
-    layers, total = run.by_layer(), run.summary()
-    shown = np.ones(len(layers["layer"]), bool)
+    sums = LayerSums(layers, [f"{mode}_offchip_bytes" for mode in MODES], "roofline")
+    own, total = sums.layers, sums.total
+    shown = np.ones(len(sums.names), bool)
     for mode in MODES:
-        shown &= (layers[f"{mode}_macs"] > 0) & (layers[f"{mode}_offchip_bytes"] > 0)
+        shown &= (own[f"{mode}_macs"] > 0) & (own[f"{mode}_offchip_bytes"] > 0)
     if not shown.any():
         raise CgsimError("plot: no layer with MACs and off-chip bytes, there is nothing to draw")
-    points = {mode: _points(layers, mode, shown) for mode in MODES}
-    peak, bandwidth = run.processing_elements, bytes_per_cycle(run.provenance["hardware"])
+    points = {mode: _points(own, mode, shown) for mode in MODES}
+    peak = int(hardware["array"]["rows"]) * int(hardware["array"]["cols"])
+    bandwidth = bytes_per_cycle(hardware)
     ridge = peak / bandwidth
     every = np.concatenate([np.stack(points[mode]) for mode in MODES], axis=1)
     figure = style.Plot(6.4, 4.8)
@@ -64,15 +81,14 @@ def roofline(run: CountedRun, path: str | os.PathLike[str] | None = None) -> Fig
         stars.append((x, y))
         axes.scatter(x, y, s=120, marker="*", color=colour, edgecolors=style.BLACK, linewidths=0.6, zorder=5,
                      label=f"{mode}, whole network")  # fmt: skip
-    hardware, trace = run.provenance["hardware"]["name"], run.provenance["trace"]["name"]
     style.dress(
         axes,
-        title=f"{trace} on {hardware}: roofline",
+        title=f"{title}: roofline".removeprefix(": "),
         x="executed MACs per off-chip byte",
         y="executed MACs per cycle",
     )
     figure.legend(fontsize=style.SMALL, loc="outside lower center", ncols=4, frameon=False)
-    _names(axes, layers, shown, points, stars)
+    _names(axes, sums, shown, points, stars)
     if path is not None:
         style.write(figure, path)
     return figure
@@ -105,15 +121,15 @@ def _roofs(axes: Axes, peak: float, bandwidth: float, left: float, right: float)
 
 def _names(
     axes: Axes,
-    layers: Mapping[str, np.ndarray],
+    sums: LayerSums,
     shown: np.ndarray,
     points: Mapping[str, tuple[np.ndarray, np.ndarray]],
     stars: Sequence[tuple[float, float]],
 ) -> None:
     """Name the gated points of the layers with the most dense cycles, and the lowest and highest."""
-    cycles, (x, y) = layers["dense_cycles"][shown], points["gated"]
+    cycles, (x, y) = sums.layers["dense_cycles"][shown], points["gated"]
     chosen = [*np.argsort(-cycles, kind="stable")[:4], np.argmin(y), np.argmax(y), np.argmin(x)]
-    names = [str(name) for name in layers["layer"][shown]]
+    names = [name for name, drawn in zip(sums.names, shown, strict=True) if drawn]
     page = labels.Page(axes)
     every = [pair for mode in MODES for pair in zip(*points[mode], strict=True)]
     picked = list(dict.fromkeys(int(i) for i in chosen))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cgsim.errors import CgsimError
+from cgsim.errors import CgsimError, nearest
 from cgsim.results import style
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Record = Mapping[str, Any]
+_FIGURES = ("trace", "hardware", "speedup", "flop_reduction", "efficiency", "offchip_reduction")
 _LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
@@ -27,10 +28,14 @@ def speedup_vs_array(
     `table` is the result of `cgsim.sweep`: columns `trace`, `array.rows`, `array.cols`, `speedup` and
     `flop_reduction`; other swept keys (columns with a dot) give a line each. Lines join square arrays where
     the sweep has at least two of them, else the best shape of each size; other shapes are hollow points.
-    Raises CgsimError if a column is missing, the table is empty or `path` cannot be written.
+    Runs that failed are left out. Raises CgsimError if a column is missing, no run has a speedup or `path`
+    cannot be written.
     """
     records: list[Record] = list(table if isinstance(table, list) else table.to_dict("records"))
     _check(records)
+    records = [record for record in records if math.isfinite(float(record["speedup"]))]
+    if not records:
+        raise CgsimError("sweep plot: no run has a speedup, there is nothing to draw")
     figure = style.Plot(6.4, 4.2)
     axes = figure.add_subplot()
     shapes = sorted({_shape(record) for record in records}, key=lambda shape: (shape[0] * shape[1], shape))
@@ -82,7 +87,8 @@ def _check(records: list[Record]) -> None:
         raise CgsimError("sweep plot: the table is empty")
     for key in ("trace", "array.rows", "array.cols", "speedup", "flop_reduction"):
         if key not in records[0]:
-            raise CgsimError(f"sweep plot: column {key!r} is missing")
+            near = nearest(key, [name for name in map(str, records[0]) if "." in name or name in _FIGURES])
+            raise CgsimError(f"sweep plot: column {key!r} is missing{near}")
 
 
 def _shape(record: Record) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from cgsim.engine.columns import MODES, PHASES, STALLS
 from cgsim.results import style
 from cgsim.results.naming import shown
-from cgsim.results.plots import PHASE_COLOURS, STALL_COLOURS, STALL_HATCH
+from cgsim.results.phase_colours import PHASE_COLOURS, STALL_COLOURS, STALL_HATCH
 from cgsim.results.tables import compact, trimmed
 from cgsim.shorten import shorten
 
