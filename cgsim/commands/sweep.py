@@ -189,13 +189,16 @@ def _shown(value: Any) -> str:
 
 def sweep_table(records: list[dict[str, Any]], keys: list[str]) -> str:
     """Return one line per trace and combination, at most 80 columns wide; constant keys are left out."""
-    from cgsim.results.tables import compact, percent, ratio_text
+    from cgsim.results.certainty import BOUNDS
+    from cgsim.results.tables import compact, margin, percent, ratio_text
 
     varied = [key for key in ["hardware", *keys] if len({str(record[key]) for record in records}) > 1]
+    sure = any(record["speedup_low"] <= record["speedup_high"] for record in records)
     rows: list[dict[str, Any]] = []
     for record in records:
         row: dict[str, Any] = {"trace": record["trace"], **{key: _shown(record[key]) for key in varied}}
         row |= {key: ratio_text(record[key]) for key in ("speedup", "flop_reduction", "efficiency")}
+        row["bounds"] = margin(record["speedup"], *(record[name] for name in BOUNDS))
         row["gated_cycles_per_image"] = compact(record["gated_cycles_per_image"])
         row["images"] = compact(record["gated_images_per_second"])
         row["utilization"] = percent(record["utilization"])
@@ -203,11 +206,12 @@ def sweep_table(records: list[dict[str, Any]], keys: list[str]) -> str:
     heads = {"trace": "trace", **{key: "\n".join(key.rsplit(".", 1)) for key in varied}}
     heads |= {
         "speedup": "speed-\nup",
+        **({"bounds": "95%\nconf."} if sure else {}),
         "flop_reduction": "FLOP\nreduct.",
         "efficiency": "effi-\nciency",
         "gated_cycles_per_image": "cycles/\nimage",
         "images": "images\n/s",
         "utilization": "utili-\nzation",
     }
-    optional = ("efficiency", "flop_reduction", "utilization", "images", "gated_cycles_per_image")
+    optional = ("efficiency", "flop_reduction", "bounds", "utilization", "images", "gated_cycles_per_image")
     return text.columns(rows, heads, ("trace", "hardware"), optional)

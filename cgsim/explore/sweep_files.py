@@ -14,6 +14,7 @@ from cgsim.explore.execution import Executed
 from cgsim.explore.plan import Plan
 from cgsim.hardware import Hardware
 from cgsim.hardware.messages import fields, unit
+from cgsim.results.certainty import BOUND_COLUMNS
 from cgsim.results.derive import UNITS, summary_units
 from cgsim.results.files import write_json, write_parquet
 from cgsim.results.provenance import provenance
@@ -38,6 +39,7 @@ def write_sweep(
 ) -> None:
     """Write `sweep.parquet` (a row per run), `samples.parquet` (per run and sample) and `sweep.json`."""
     known = {key: unit(field) for key, field in fields(Hardware)} | UNITS | _OF_SAMPLES | summary_units()
+    known |= {column.name: column.unit for column in BOUND_COLUMNS}
     first = plan.points[0].hardware
     about = {
         "name": plan.name,

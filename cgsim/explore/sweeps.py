@@ -15,6 +15,7 @@ from cgsim.explore.plan import Plan, Planned
 from cgsim.explore.runs import choose_executor, chosen_samples, open_traces
 from cgsim.explore.sweep_files import PARQUET_FILE, PROVENANCE_FILE, SAMPLES_FILE, write_sweep
 from cgsim.hardware import Hardware, load_hardware
+from cgsim.results.certainty import BOUNDS, ratio_bounds
 from cgsim.results.derive import summary_units
 from cgsim.results.files import check_folder
 
@@ -74,8 +75,10 @@ def run_experiment(
 
     Returns:
         One row for each trace and point, with the columns `row` (hash of all inputs), `trace`, `hardware`,
-        `array.rows`, `array.cols`, the keys that vary, and all figures of `Run.summary`. Where a run failed
-        its figures are missing, and the column `error`, which is there only then, says why.
+        `array.rows`, `array.cols`, the keys that vary, all figures of `Run.summary`, and `speedup_low` and
+        `speedup_high`, the bounds of the speedup's 95% confidence interval (docs/statistics.md; NaN for a
+        single sample). Where a run failed its figures are missing, and the column `error`, which is there
+        only then, says why.
 
     Raises:
         CgsimError: anything in the experiment is refused (all bad points are listed before the first run),
@@ -129,7 +132,7 @@ def run_plan(
         split_samples=split_samples,
     )
     heads = {run.key: _head(run) for run in plan.runs()}
-    table = _table(heads, done)
+    table = _table(plan, heads, done)
     if folder is not None:
         write_sweep(folder, plan, table, heads, done, origin, command)
     return table
@@ -153,14 +156,29 @@ def _head(run: Planned) -> dict[str, Any]:
     }
 
 
-def _table(heads: Mapping[str, dict[str, Any]], done: Executed) -> pd.DataFrame:
+def _table(plan: Plan, heads: Mapping[str, dict[str, Any]], done: Executed) -> pd.DataFrame:
+    """Return the table of runs, made in one go: columns put in one by one would lie apart in memory."""
     import pandas as pd
 
-    rows = []
-    for key, head in heads.items():
-        error = {"error": done.failed.get(key, "")} if done.failed else {}
-        rows.append(head | done.rows.get(key, {}) | error)
-    table = pd.DataFrame(rows)
-    for name in table.columns.intersection(list(summary_units())):
-        table[name] = pd.to_numeric(table[name])  # a figure that no trace has is NaN, not None
-    return table
+    bounds = _bounds(plan, done)
+    rows = [head | done.rows.get(key, {}) | bounds.get(key, {}) for key, head in heads.items()]
+    figures = {*summary_units(), *BOUNDS}
+    columns: dict[str, pd.Series] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = pd.Series([row.get(name) for row in rows])
+        # A figure that no trace has is NaN, not None.
+        columns[name] = pd.to_numeric(values) if name in figures else values
+    if done.failed:
+        columns["error"] = pd.Series([done.failed.get(key, "") for key in heads])
+    return pd.DataFrame(columns)
+
+
+def _bounds(plan: Plan, done: Executed) -> dict[str, dict[str, float]]:
+    """Return the bounds of each run's speedup, by its key."""
+    batches = {run.key: run.point.hardware.mapping.batch for run in plan.runs()}
+    found = {key: figures for key, figures in done.samples.items() if figures}
+    dense, gated = ([figures[f"{mode}_cycles"] for figures in found.values()] for mode in ("dense", "gated"))
+    bounds = ratio_bounds(dense, gated, [batches[key] for key in found])
+    return {
+        key: dict(zip(BOUNDS, map(float, own), strict=True)) for key, *own in zip(found, *bounds, strict=True)
+    }

@@ -77,6 +77,19 @@ def interval_text(interval: Interval) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def margin(value: float, low: float, high: float) -> str:
+    """Return how far the farther bound of an interval is from its value, as a share of it: ±0.34%.
+
+    ±0% where nothing varies; - where there is no interval.
+    """
+    share = 100 * max(high - value, value - low) / value if value else math.nan
+    if not math.isfinite(share):
+        return "-"
+    if share < 0.005:  # what is below 1e-9 is the rounding of sums in another order
+        return "±0%" if share < 1e-9 else "<0.01%"
+    return f"±{share:.2f}%" if share < 9.995 else f"±{share:.0f}%"
+
+
 def percent(value: float) -> str:
     """Return a share as percent, three significant digits at most: 4.2%, 87%."""
     if not math.isfinite(value):

@@ -96,3 +96,12 @@ def test_refusals(cgsim, experiment, arguments, message):
     answer = cgsim("sweep", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == f"cgsim: error: {message}\n"
+
+
+def test_the_table_tells_how_sure_the_speedups_are(cgsim, experiment):
+    answer = cgsim("sweep", "--experiment", experiment(32), "--workers", 1, "--no-plot", "-o", "s")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert answer.out.count("±") == 4
+    one = cgsim("sweep", "--experiment", experiment(32), "--workers", 1, "--no-plot", "-o", "s", "--json")
+    (row, *_) = loads(one.out)["rows"]
+    assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"]

@@ -277,3 +277,35 @@ def test_a_task_goes_on_after_a_point_that_fails(traces):
     assert outcomes[0].error == ""
     assert isinstance(outcomes[1], Outcome)
     assert outcomes[1].summary is None
+
+
+def test_the_table_tells_how_sure_each_speedup_is(tmp_path):
+    """As each run does by itself; the samples of a batch are drawn together."""
+    trace = str(synthesize(tiny_network(), tmp_path / "t.trace.parquet", samples=9, density=0.4))
+    grid = {"mapping.batch": [1, 3], "array.rows": [4, 8]}
+    table = cgsim.sweep(trace, "edge-16x16", grid, workers=1, output=tmp_path / "s")
+    for row in table.to_dict("records"):
+        overrides = {key: row[key] for key in grid}
+        own = cgsim.simulate(trace, cgsim.load_hardware("edge-16x16", overrides)).confidence()["speedup"]
+        assert (row["speedup_low"], row["speedup_high"]) == pytest.approx((own.low, own.high), rel=1e-12)
+        assert row["speedup_low"] < row["speedup"] < row["speedup_high"]
+    read = pd.read_parquet(tmp_path / "s" / "sweep.parquet")
+    assert (read["speedup_low"] == table["speedup_low"]).all()
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["units"]["speedup_high"] == "1"
+
+
+def test_one_sample_or_a_failed_run_has_no_interval(traces):
+    table = cgsim.sweep(traces[0], "edge-16x16", {"buffers.weight_kib": [144, TINY]}, samples=1, workers=1)
+    assert table[["speedup_low", "speedup_high"]].isna().all(axis=None)
+    table = cgsim.sweep(traces[0], "edge-16x16", {"buffers.weight_kib": [TINY, 144]}, workers=1)
+    assert list(table["speedup_low"].isna()) == [True, False]
+    assert table.columns[-1] == "error"
+
+
+@pytest.mark.filterwarnings("error")
+def test_columns_of_ones_own_fit_into_the_table(traces):
+    """No warning from pandas of a table whose columns were put in one by one."""
+    table = cgsim.sweep(traces[0], "edge-16x16", GRID, workers=1)
+    table["pes"] = table["array.rows"] * table["array.cols"]
+    table.insert(0, "mine", 1.0)
+    assert list(table["pes"]) == [32, 64, 64, 128]
