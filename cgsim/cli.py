@@ -25,8 +25,8 @@ TERMINATED = 143
 BROKEN_PIPE = 141
 EXIT_CODES = {
     0: "done",
-    1: "done, but not all is well: some runs of a sweep failed, a search found\n"
-    "nothing feasible, doctor misses something",
+    1: "done, but not all is well: some runs failed, a search found nothing\n"
+    "feasible, doctor misses something",
     BAD_INPUT: "bad input, told in one line on stderr; nothing is half-written",
     INTERRUPTED: "interrupted (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output is gone",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim.commands import text
+from cgsim.commands.executors import add_executor, opened_executor
 from cgsim.commands.parser import (
     WIDTH,
     Parser,
@@ -25,6 +26,7 @@ from cgsim.commands.parser import (
 if TYPE_CHECKING:
     from cgsim.results.compare import Comparison
 
+SOME_FAILED = 1
 FORMATS = ("png", "svg", "pdf")
 PLOTS = {
     "speedup": "speedup_vs_flops",
@@ -45,7 +47,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "Simulate every trace on every accelerator and compare with the ungated network:\n"
         "speedup and off-chip reduction against FLOP reduction, accuracy against cycles,\n"
         "and how latency is distributed over the images. Writes compare.parquet (a row per\n"
-        "trace and accelerator), samples.parquet (per image), compare.json and plots.",
+        "trace and accelerator), samples.parquet (per image), compare.json and plots.\n"
+        "Results are kept as they come: after a stop, the same command goes on.",
         "cgsim compare traces/*.trace.parquet --hardware asic-28nm \\\n"
         "    --hardware edge-16x16 -o out/compare",
         "cgsim compare cgnet.trace.parquet --baseline ungated.trace.parquet \\\n"
@@ -67,43 +70,71 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.add_argument("--samples", type=positive, metavar="N", help="only the first N samples")
     parser.add_argument("--check", action="store_true", help="check that cycles, MACs and bytes add up")
-    parser.add_argument(
-        "--workers", type=positive, metavar="N", help="processes (default: one for each core)"
-    )
+    add_executor(parser)
+    parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
     parser.add_argument("--no-plot", action="store_true", help="do not draw")
     parser.add_argument(
         "--plot-format", choices=FORMATS, default="png", help="format of the plots: png (default), svg or pdf"
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Compare, write, print."""
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, write, print; 1 if some runs failed."""
     grid = parse_settings(arguments.settings)
     import cgsim
     from cgsim.results.compare import ABOUT_FILE, SAMPLES_FILE, TABLE_FILE
 
-    comparison = cgsim.compare(
-        arguments.traces,
-        arguments.hardware,
-        grid,
-        baselines=arguments.baseline,
-        workers=arguments.workers,
-        output=arguments.output,
-        progress=interactive(),
-        samples=arguments.samples,
-        check=arguments.check,
-        command=command_line(arguments),
-    )
+    with opened_executor(arguments) as where:
+        comparison = cgsim.compare(
+            arguments.traces,
+            arguments.hardware,
+            grid,
+            baselines=arguments.baseline,
+            output=arguments.output,
+            progress=interactive(),
+            samples=arguments.samples,
+            check=arguments.check,
+            retry_failed=arguments.retry_failed,
+            split_samples=arguments.split_samples,
+            command=command_line(arguments),
+            **where,
+        )
     written = [TABLE_FILE, SAMPLES_FILE, ABOUT_FILE]
     if not arguments.no_plot:
         written += draw(comparison, Path(arguments.output), arguments.plot_format)
+    code = SOME_FAILED if comparison.failed else 0
     if arguments.json:
         print_json(comparison.to_json())
-        return
+        return code
     print(comparison_tables(comparison.rows))
     print()
+    told = told_confidence(comparison.rows)
+    if told:
+        print(told)
     print_notes(comparison.notes)
     print(told_written(arguments.output, written))
+    if comparison.failed:
+        print(f"\nno figures of {len(comparison.failed)} (again with --retry-failed):")
+        for one in comparison.failed:
+            print(text.paragraph(f"trace {one['trace']}, {one['hardware']}: {one['error']}"))
+    return code
+
+
+def told_confidence(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return in one paragraph how sure the speedups are; empty where nothing is known of it."""
+    from cgsim.results.certainty import BOUNDS
+    from cgsim.results.tables import margin
+
+    low, high = BOUNDS
+    known = [row for row in rows if row[low] <= row[high] and row["speedup"]]
+    if not known:
+        return ""
+    least = max(known, key=lambda row: max(row[high], 2 * row["speedup"] - row[low]) / row["speedup"])
+    about = margin(least["speedup"], least[low], least[high])
+    if len(known) == 1:
+        return text.paragraph(f"95% confidence: the speedup is known to {about}")
+    which = f"trace {least['trace']} on {least['hardware']}"
+    return text.paragraph(f"95% confidence: speedups are known to {about} or better ({which})")
 
 
 def draw(comparison: Comparison, folder: Path, form: str) -> list[str]:

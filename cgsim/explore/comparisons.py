@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,16 +14,16 @@ import numpy as np
 from cgsim import __version__
 from cgsim.errors import CgsimError
 from cgsim.explore.baselines import Baseline, choose_baselines
+from cgsim.explore.execution import Executed, execute
 from cgsim.explore.executors import Executor
 from cgsim.explore.grid import Point, describe, grid_points
-from cgsim.explore.runs import choose_executor, chosen_samples, cut_tasks, open_traces, outcomes
-from cgsim.explore.tasks import Outcome, Task, row_key, run_each
+from cgsim.explore.plan import Plan
+from cgsim.explore.runs import choose_executor, chosen_samples, open_traces
 from cgsim.hardware import Hardware, load_hardware
 from cgsim.hardware.messages import fields, unit
-from cgsim.results import Run
+from cgsim.results.certainty import BOUNDS, ratio_bounds
 from cgsim.results.compare import Comparison
 from cgsim.results.compared import UNITS, row_figures, sample_figures
-from cgsim.results.derive import latency_cycles
 from cgsim.results.files import check_folder
 from cgsim.results.provenance import provenance
 from cgsim.trace import Trace
@@ -40,6 +41,8 @@ def compare(
     samples: int | Sequence[int] | None = None,
     check: bool = False,
     executor: Executor | None = None,
+    retry_failed: bool = False,
+    split_samples: int | None = None,
     command: str = "",
 ) -> Comparison:
     """Simulate every trace on every accelerator; give savings against the ungated network, and latencies.
@@ -51,16 +54,23 @@ def compare(
         baselines: traces whose network, without gates, is the ungated one of their model and data set; they
             are compared, too. By default a trace of method `dense` among `traces`, else each trace's own.
         workers: processes; all CPUs by default, 1 runs in this process.
-        output: folder for `compare.parquet`, `samples.parquet` and `compare.json`.
+        output: results folder for `compare.parquet`, `samples.parquet` and `compare.json`. Every run is kept
+            there as it ends; one that it holds already is not repeated.
         progress: show a progress bar on the terminal.
         samples: the first so many samples of each trace, or the positions of those wanted; all by default.
         check: verify conservation of cycles, bytes and MACs in every run.
         executor: where the runs happen, instead of `workers` processes of this machine.
+        retry_failed: run again what failed in the results folder.
+        split_samples: spread each run, about so many samples for each task.
         command: the command line, for the provenance.
 
+    Returns:
+        The comparison. A run that failed, or whose baseline did, has no row: `Comparison.failed` tells why.
+
     Raises:
-        CgsimError: a trace, accelerator, value or baseline is refused, a run fails (says which), or the
-            output cannot be written. Nothing is written unless all runs end well.
+        CgsimError: a trace, accelerator, value or baseline is refused, every run fails (says why the first
+            did), or the output cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; it says how many runs are done. The results folder keeps them.
     """
     points = _points(hardware, grid or {})
     opened, given = _open(traces, baselines)
@@ -69,40 +79,26 @@ def compare(
     folder = None if output is None else Path(output)
     if folder is not None:
         check_folder(folder)
+    plan = Plan("compare", opened, list(points.values()), positions)
+    keys = _keys(plan, points)
     if executor is None:
-        executor = choose_executor(workers, len(opened) * len(points), "compare")
-    keys, places = _keys(opened, points, positions)
-    variants = [point.hardware for point in points.values()]
-    tasks = list(cut_tasks(opened, variants, keys, positions, check, executor.workers))
-    found = dict(
-        outcomes(executor, run_compared, tasks, len(places), progress, "compare", places.__getitem__)
+        executor = choose_executor(workers, len(plan) * (2 if split_samples else 1), "compare")
+    done = execute(
+        plan,
+        folder,
+        executor,
+        progress=progress,
+        check=check,
+        retry_failed=retry_failed,
+        split_samples=split_samples,
     )
-    result = _result(opened, points, chosen, keys, found)
+    result = _result(opened, points, chosen, keys, done)
     result.notes = [*notes, *_accuracy_notes(result.rows)]
     result.units = UNITS | {key: unit(f) for key, f in fields(Hardware) if key in (grid or {})}
     result.provenance = _provenance(opened, points, chosen, positions, command)
     if folder is not None:
         result.save(folder)
     return result
-
-
-def run_compared(task: Task) -> list[Outcome]:
-    """Simulate every accelerator of a task; keep totals and the figures of every sample."""
-    return run_each(task, lambda run: {"summary": _told(run)})
-
-
-def _told(run: Run) -> dict[str, Any]:
-    samples = run.by_sample()
-    figures = {
-        "macs": samples["gated_macs"],
-        "latency_cycles": latency_cycles(samples["gated_cycles"], run.batch),
-        "offchip_bytes": samples["gated_offchip_bytes"],
-    }
-    return {
-        "summary": run.summary(),
-        "sample": samples["sample"],
-        "figures": figures,
-    }
 
 
 def _points(hardware: Any, grid: Mapping[str, Any]) -> dict[str, Point]:
@@ -148,47 +144,89 @@ def _content(trace: Trace) -> str:
     return f"{trace.checksum} {trace.metadata!r}"
 
 
-def _keys(
-    traces: Mapping[str, Trace], points: Mapping[str, Point], samples: tuple[int, ...] | None
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return the keys of each trace's rows, and what each of them stands for."""
-    keys: dict[str, list[str]] = {}
-    places: dict[str, str] = {}
-    for name, trace in traces.items():
-        keys[name] = []
-        for label, point in points.items():
-            key = row_key(trace, point.hardware, samples)
-            if key in places:
-                raise CgsimError(
-                    f"compare: {trace.path} is there twice, or has a twin with the same contents"
-                )
-            keys[name].append(key)
-            places[key] = f"trace {name}, {label}"
-    return keys, places
+def _keys(plan: Plan, points: Mapping[str, Point]) -> dict[tuple[str, str], str]:
+    """Return the key of the run of each trace and accelerator, by their names."""
+    places = itertools.product(plan.traces, points)  # in the order of `Plan.runs`
+    return {place: run.key for place, run in zip(places, plan.runs(), strict=True)}
 
 
 def _result(
     traces: Mapping[str, Trace],
     points: Mapping[str, Point],
     baselines: Mapping[str, Baseline],
-    keys: Mapping[str, Sequence[str]],
-    found: Mapping[str, Mapping[str, Any]],
+    keys: Mapping[tuple[str, str], str],
+    done: Executed,
 ) -> Comparison:
+    failed = _failed(baselines, keys, done)
+    places = [place for place, key in keys.items() if key not in failed]
+    if not places:
+        first = next(iter(failed.values()))
+        raise CgsimError(
+            f"compare: every run failed: trace {first['trace']}, {first['hardware']}: {first['error']}"
+        )
+    bounds = _bounds(traces, points, baselines, keys, done, places)
     rows: list[dict[str, Any]] = []
     parts: list[dict[str, np.ndarray]] = []
-    for name, trace in traces.items():
-        baseline = baselines[name]
-        for index, (label, point) in enumerate(points.items()):
-            key = keys[name][index]
-            told = found[key]
-            row = _head(key, name, trace, label, point) | {"baseline": baseline.name}
-            reference = found[keys[baseline.name][index]]["summary"]
-            row |= row_figures(told["summary"], reference, baseline.macs)
-            row |= _accuracies(trace, traces[baseline.name])
-            rows.append(row)
-            parts.append(_samples(row, trace, told, point.hardware.clock_mhz))
+    for place, own_bounds in zip(places, bounds, strict=True):
+        (name, label), key = place, keys[place]
+        trace, baseline, point = traces[name], baselines[name], points[label]
+        row = _head(key, name, trace, label, point) | {"baseline": baseline.name}
+        reference = done.rows[keys[baseline.name, label]]
+        row |= row_figures(done.rows[key], reference, baseline.macs) | own_bounds
+        row |= _accuracies(trace, traces[baseline.name])
+        rows.append(row)
+        parts.append(_samples(row, trace, done.samples[key], point.hardware.clock_mhz))
     columns = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
-    return Comparison(rows, columns)
+    return Comparison(rows, columns, failed=list(failed.values()))
+
+
+def _failed(
+    baselines: Mapping[str, Baseline], keys: Mapping[tuple[str, str], str], done: Executed
+) -> dict[str, dict[str, str]]:
+    """Return what has no row, by its key: what failed, and what has nothing to be measured against."""
+    failed: dict[str, dict[str, str]] = {}
+    for (name, label), key in keys.items():
+        baseline = baselines[name].name
+        error = done.failed.get(key, "")
+        if not error and keys[baseline, label] in done.failed:
+            error = f"its baseline {baseline} failed: {done.failed[keys[baseline, label]]}"
+        if error:
+            failed[key] = {"row": key, "trace": name, "hardware": label, "error": error}
+    return failed
+
+
+def _bounds(
+    traces: Mapping[str, Trace],
+    points: Mapping[str, Point],
+    baselines: Mapping[str, Baseline],
+    keys: Mapping[tuple[str, str], str],
+    done: Executed,
+    places: Sequence[tuple[str, str]],
+) -> list[dict[str, float]]:
+    """Return the bounds of the speedup of each of `places`, a trace on an accelerator."""
+    dense: list[np.ndarray] = []
+    gated: list[np.ndarray] = []
+    for name, label in places:
+        baseline = baselines[name].name
+        own, other = done.samples[keys[name, label]], done.samples[keys[baseline, label]]
+        gated.append(own["gated_cycles"])
+        same = _ids(traces[name], own) == _ids(traces[baseline], other)
+        dense.append(other["dense_cycles"] if same else _constant(other["dense_cycles"], len(gated[-1])))
+    batches = [points[label].hardware.mapping.batch for _, label in places]
+    return [
+        dict(zip(BOUNDS, map(float, own), strict=True))
+        for own in zip(*ratio_bounds(dense, gated, batches), strict=True)
+    ]
+
+
+def _ids(trace: Trace, samples: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of a run's samples."""
+    return [trace.samples[position].id for position in samples["sample"]]
+
+
+def _constant(cycles: np.ndarray, count: int) -> np.ndarray:
+    """Return what every image takes, for `count` others; NaN if images differ: they cannot be paired."""
+    return np.full(count, cycles[0] if (cycles == cycles[0]).all() else np.nan)
 
 
 def _head(key: str, name: str, trace: Trace, label: str, point: Point) -> dict[str, Any]:
@@ -206,15 +244,15 @@ def _head(key: str, name: str, trace: Trace, label: str, point: Point) -> dict[s
 
 
 def _samples(
-    row: Mapping[str, Any], trace: Trace, told: Mapping[str, Any], clock_mhz: float
+    row: Mapping[str, Any], trace: Trace, own: Mapping[str, np.ndarray], clock_mhz: float
 ) -> dict[str, np.ndarray]:
-    positions = told["sample"]
-    count = len(positions)
+    count = len(own["sample"])
+    figures = {name: own[f"gated_{name}"] for name in ("macs", "latency_cycles", "offchip_bytes")}
     return {
         **{name: np.full(count, row[name], dtype=object) for name in ("row", "trace", "hardware")},
-        "sample": positions.astype(np.int32),
-        "id": np.array([trace.samples[position].id for position in positions], dtype=object),
-        **sample_figures(told["figures"], row, clock_mhz),
+        "sample": own["sample"].astype(np.int32),
+        "id": np.array(_ids(trace, own), dtype=object),
+        **sample_figures(figures, row, clock_mhz),
     }
 
 

@@ -131,8 +131,9 @@ def run_plan(
         retry_failed=retry_failed,
         split_samples=split_samples,
     )
-    heads = {run.key: _head(run) for run in plan.runs()}
-    table = _table(plan, heads, done)
+    runs = list(plan.runs())
+    heads = {run.key: _head(run) for run in runs}
+    table = _table(runs, heads, done)
     if folder is not None:
         write_sweep(folder, plan, table, heads, done, origin, command)
     return table
@@ -156,11 +157,11 @@ def _head(run: Planned) -> dict[str, Any]:
     }
 
 
-def _table(plan: Plan, heads: Mapping[str, dict[str, Any]], done: Executed) -> pd.DataFrame:
+def _table(runs: list[Planned], heads: Mapping[str, dict[str, Any]], done: Executed) -> pd.DataFrame:
     """Return the table of runs, made in one go: columns put in one by one would lie apart in memory."""
     import pandas as pd
 
-    bounds = _bounds(plan, done)
+    bounds = _bounds(runs, done)
     rows = [head | done.rows.get(key, {}) | bounds.get(key, {}) for key, head in heads.items()]
     figures = {*summary_units(), *BOUNDS}
     columns: dict[str, pd.Series] = {}
@@ -173,9 +174,9 @@ def _table(plan: Plan, heads: Mapping[str, dict[str, Any]], done: Executed) -> p
     return pd.DataFrame(columns)
 
 
-def _bounds(plan: Plan, done: Executed) -> dict[str, dict[str, float]]:
+def _bounds(runs: list[Planned], done: Executed) -> dict[str, dict[str, float]]:
     """Return the bounds of each run's speedup, by its key."""
-    batches = {run.key: run.point.hardware.mapping.batch for run in plan.runs()}
+    batches = {run.key: run.point.hardware.mapping.batch for run in runs}
     found = {key: figures for key, figures in done.samples.items() if figures}
     dense, gated = ([figures[f"{mode}_cycles"] for figures in found.values()] for mode in ("dense", "gated"))
     bounds = ratio_bounds(dense, gated, [batches[key] for key in found])

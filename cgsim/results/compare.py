@@ -41,9 +41,10 @@ class Comparison(Compared):
         return ComparisonPlots(self)
 
     def to_json(self) -> dict[str, Any]:
-        """Return one JSON object: `rows`, `notes`, `units`, `provenance`; unknown figures are null."""
+        """Return one JSON object: `rows`, `failed`, `notes`, `units`, `provenance`; unknown: null."""
         return {
             "rows": files.plain(self.rows),
+            "failed": self.failed,
             "notes": self.notes,
             "units": self.units,
             "provenance": files.plain(self.provenance),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cgsim.engine.columns import Column
+from cgsim.results.certainty import BOUND_COLUMNS
 from cgsim.results.derive import ratio
 
 _PER_IMAGE = "per image, mean over the samples"
@@ -49,6 +50,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("burst_reduction", "1", "baseline_offchip_bursts / offchip_bursts"),
     Column("dram_energy_reduction", "1", "baseline_dram_energy_nj / dram_energy_nj"),
     Column("speedup_p99", "1", "baseline_latency_ms_mean / latency_ms_p99: what 99 of 100 images get"),
+    *BOUND_COLUMNS,
     Column("accuracy", "1", "of this network, whole test set, from the trace"),
     Column("baseline_accuracy", "1", "of the ungated network, whole test set"),
 )
@@ -86,6 +88,8 @@ class Compared:
     """Remarks for whoever reads the figures."""
     units: dict[str, str] = field(default_factory=lambda: dict(UNITS))
     provenance: dict[str, Any] = field(default_factory=dict)
+    failed: list[dict[str, str]] = field(default_factory=list)
+    """What has no row, as its run or that of its baseline failed: `row`, `trace`, `hardware`, `error`."""
 
     def samples_of(self, row: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the figures of the samples of a row, each [S]."""

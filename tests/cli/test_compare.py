@@ -30,7 +30,7 @@ def test_table_files_and_plots(cgsim, pair, tmp_path):
     assert "accuracy 91.50 %" in answer.out
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
         "accuracy_vs_cycles.png", "compare.json", "compare.parquet", "latency.png", "offchip_vs_flops.png",
-        "samples.parquet", "speedup_vs_flops.png",
+        "parts", "samples.parquet", "speedup_vs_flops.png",
     ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_without_accuracy_there_is_no_plot_of_it(cgsim, tiny_trace, tmp_path):
     assert "note: no accuracy is known of tiny" in answer.out
     assert "acc." not in answer.out
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
-        "compare.json", "compare.parquet", "latency.svg", "offchip_vs_flops.svg", "samples.parquet",
+        "compare.json", "compare.parquet", "latency.svg", "offchip_vs_flops.svg", "parts", "samples.parquet",
         "speedup_vs_flops.svg",
     ]  # fmt: skip
 
@@ -63,3 +63,15 @@ def test_bad_input(cgsim, pair, tmp_path):
         "cgsim: error: hardware 'edge-16x61': no such name or file (did you mean 'edge-16x16'?)\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_that_fail_are_told_and_the_exit_code_is_1(cgsim, pair):
+    words = ("--set", f"buffers.weight_kib=144,{1 / 1024}", "--no-plot", "-o", "c")
+    answer = cgsim("compare", *pair, *SMALL, *words)
+    assert (answer.code, answer.err) == (1, "")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert "no figures of 2 (again with --retry-failed):\n" in answer.out
+    assert "95% confidence: speedups are known to ±" in answer.out
+    told = json.loads(cgsim("compare", *pair, *SMALL, *words, "--json").out)
+    assert [len(told[name]) for name in ("rows", "failed")] == [2, 2]
+    assert cgsim("compare", *pair, *SMALL, "--set", f"buffers.weight_kib={1 / 1024}", "-o", "c").code == 2

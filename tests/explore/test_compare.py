@@ -12,9 +12,12 @@ import pytest
 
 import cgsim
 from cgsim.errors import CgsimError
+from cgsim.explore import Outcome, SerialExecutor
+from cgsim.explore.comparisons import _constant
 from cgsim.results.compared import COLUMNS, SAMPLE_COLUMNS
 from tests.explore.comparable import GRANULARITY, write
 
+TINY = 1 / 1024  # one byte, in KiB
 compare = partial(cgsim.compare, workers=1)
 
 
@@ -146,7 +149,7 @@ def test_files(traces, tmp_path):
     both = [traces["cgnet"], traces["dense"]]
     comparison = compare(both, "edge-16x16", samples=2, output=tmp_path / "a", command="cgsim compare x")
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
-        "compare.json", "compare.parquet", "samples.parquet"
+        "compare.json", "compare.parquet", "parts", "samples.parquet"
     ]  # fmt: skip
     table = pd.read_parquet(tmp_path / "a" / "compare.parquet")
     assert list(table.columns) == list(comparison.table.columns)
@@ -240,11 +243,87 @@ def test_refused(traces, tmp_path):
     assert refusal(one, edge, workers=0) == "compare: workers: expected an integer of 1 or more, got 0"
 
 
-def test_a_run_that_fails_is_named_and_nothing_written(traces, tmp_path):
-    grid = {"buffers.weight_kib": [144, 1 / 1024]}
-    message = refusal([traces["cgnet"]], "edge-16x16", grid, output=tmp_path)
-    assert message.startswith("compare: trace cgnet, edge-16x16, buffers.weight_kib=0.0009765625: ")
-    assert list(tmp_path.iterdir()) == []
+def test_a_run_that_fails_is_told_and_the_others_stay(traces, tmp_path):
+    grid = {"buffers.weight_kib": [144, TINY]}
+    both = [traces["cgnet"], traces["dense"]]
+    comparison = compare(both, "edge-16x16", grid, output=tmp_path)
+    (cgnet, dense) = comparison.rows
+    assert (cgnet["trace"], dense["trace"], cgnet["buffers.weight_kib"]) == ("cgnet", "dense", 144)
+    assert [(one["trace"], one["hardware"]) for one in comparison.failed] == [
+        ("cgnet", f"edge-16x16, buffers.weight_kib={TINY}"),
+        ("dense", f"edge-16x16, buffers.weight_kib={TINY}"),
+    ]
+    assert all("buffers.weight_kib" in one["error"] for one in comparison.failed)
+    assert json.loads((tmp_path / "compare.json").read_text())["failed"] == comparison.failed
+    assert len(pd.read_parquet(tmp_path / "samples.parquet")) == 8
+
+
+def test_without_its_baseline_a_run_has_no_row(traces):
+    """The baseline's run fails, the other's does not."""
+
+    class Broken(SerialExecutor):
+        def run(self, function, tasks):
+            dense = cgsim.load_trace(traces["dense"]).checksum
+            for task in tasks:
+                found = function(task)
+                broken = task.checksum == dense
+                yield [Outcome(one.key, None, "broken") for one in found] if broken else found
+
+    with pytest.raises(CgsimError) as caught:
+        compare([traces["cgnet"], traces["dense"]], "edge-16x16", executor=Broken())
+    assert str(caught.value) == (
+        "compare: every run failed: trace cgnet, edge-16x16: its baseline dense failed: broken"
+    )
+    other = compare([traces["dense"], traces["cgnet"]], "edge-16x16")
+    assert other.failed == []
+
+
+def test_where_every_run_fails_there_is_nothing_to_compare(traces, tmp_path):
+    message = refusal([traces["cgnet"]], "edge-16x16", {"buffers.weight_kib": TINY}, output=tmp_path)
+    assert message.startswith("compare: every run failed: trace cgnet, edge-16x16: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["parts"]
+
+
+def test_an_interrupted_comparison_goes_on_and_repeats_nothing(traces, tmp_path):
+    seen = []
+
+    class Interrupted(SerialExecutor):
+        def run(self, function, tasks):
+            for task in tasks:
+                yield function(task)
+                seen.extend(task.keys)
+                if len(seen) == 2:
+                    raise KeyboardInterrupt
+
+    both = [traces["cgnet"], traces["dense"]]
+    grid = {"array.rows": [8, 16]}
+    whole = compare(both, "edge-16x16", grid)
+    with pytest.raises(KeyboardInterrupt, match="2 of 4 runs done; the same command goes on"):
+        compare(both, "edge-16x16", grid, executor=Interrupted(), output=tmp_path)
+    again = compare(both, "edge-16x16", grid, executor=Interrupted(), output=tmp_path)
+    assert sorted(seen) == sorted(whole.table["row"])
+    pd.testing.assert_frame_equal(again.table, whole.table)
+    assert all((again.samples[name] == whole.samples[name]).all() for name in whole.samples)
+
+
+def test_how_sure_a_speedup_is(compared, traces):
+    """Images of the baseline are drawn together with the trace's own; here they take the same each."""
+    for row in compared.rows:
+        own = compared.samples_of(row)
+        if row["method"] == "dense":
+            assert row["speedup_low"] == row["speedup_high"] == 1
+        else:
+            assert own["speedup"].min() <= row["speedup_low"] <= row["speedup"] <= row["speedup_high"]
+            assert row["speedup_high"] <= own["speedup"].max()
+    (alone,) = compare(traces["cgnet"], "edge-16x16").rows
+    own = cgsim.simulate(traces["cgnet"], "edge-16x16").confidence()["speedup"]
+    assert (alone["speedup_low"], alone["speedup_high"]) == pytest.approx((own.low, own.high))
+
+
+def test_images_of_another_name_are_not_paired():
+    same, other = np.array([5, 5, 5]), np.array([5, 6, 5])
+    assert list(_constant(same, 2)) == [5, 5]
+    assert np.isnan(_constant(other, 2)).all()
 
 
 def test_bits_that_differ_are_told(traces, tmp_path):

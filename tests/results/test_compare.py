@@ -10,6 +10,7 @@ import pytest
 
 from cgsim.errors import CgsimError
 from cgsim.results import style
+from cgsim.results.certainty import BOUNDS
 from cgsim.results.compare import Comparison
 from cgsim.results.compare_methods import Look, is_ungated, looks, method_of
 from cgsim.results.compared import COLUMNS, row_figures, sample_figures
@@ -67,7 +68,7 @@ def figures(counts: dict[str, np.ndarray], samples: int) -> dict[str, Any]:
     own["gated_offchip_bytes"], ungated["dense_offchip_bytes"] = counts["offchip_bytes"].sum(), BYTES
     for name in ("offchip_bursts", "dram_energy_nj"):
         own[f"gated_{name}"], ungated[f"dense_{name}"] = 0, 0
-    return row_figures(own, ungated, MACS)
+    return row_figures(own, ungated, MACS) | dict.fromkeys(BOUNDS, np.nan)
 
 
 @pytest.fixture(scope="module")
