@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cgsim import __version__
-from cgsim.errors import CgsimError
+from cgsim.errors import CgsimError, ListedError
 
 if TYPE_CHECKING:
     from cgsim.commands.parser import Parser
@@ -111,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int | None = arguments.run(arguments)
         if sys.stdout is not None:  # it is None where the shell closed it (>&-)
             sys.stdout.flush()
+    except ListedError as error:
+        return _fail_with_list(error)
     except CgsimError as error:
         return _fail(str(error))
     except KeyboardInterrupt as stop:
@@ -150,6 +152,19 @@ def _fail(message: str) -> int:
         head = paint("cgsim: error:", "bold", "red", stream=sys.stderr)
         print(f"{head} {' '.join(message.split())}", file=sys.stderr)
     return BAD_INPUT
+
+
+def _fail_with_list(error: ListedError) -> int:
+    """Tell several problems one below the other, a single one on the same line."""
+    if len(error.problems) == 1:
+        return _fail(str(error))
+    from cgsim.commands.text import paragraph
+
+    code = _fail(f"{error.head}:")
+    with contextlib.suppress(BrokenPipeError):
+        for problem in error.problems:
+            print(paragraph(f"  {problem}", indent="    "), file=sys.stderr)
+    return code
 
 
 def _terminate(*_: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class CgsimError(Exception):
@@ -11,6 +11,18 @@ class CgsimError(Exception):
 
     The command line prints it on one line and exits with code 2.
     """
+
+
+class ListedError(CgsimError):
+    """Bad input with more than one thing wrong: `head` says what, and `problems` are listed after it.
+
+    As text it is one line, too. The command line gives every problem a paragraph of its own.
+    """
+
+    def __init__(self, head: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{head}: {'; '.join(problems)}")
+        self.head = head
+        self.problems = tuple(problems)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -27,7 +27,8 @@ _EVERYWHERE = """\
 {codes}
 
 Bad input is one line on standard error that names the file or key and what was expected, with the nearest
-valid name: `cgsim: error: unknown option '--hardwre' (did you mean '--hardware'?)`.
+valid name: `cgsim: error: unknown option '--hardwre' (did you mean '--hardware'?)`. Points of a
+sweep that are refused are listed below it, by reason.
 
 ## Colours
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cgsim.errors import CgsimError
+from cgsim.errors import CgsimError, ListedError
 from cgsim.hardware import Hardware
 
 MOST_POINTS = 1_000_000
-_MOST_SHOWN = 20
+_MOST_REASONS = 10
+_MOST_NAMED = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def points_of(
     """
     keys = dict.fromkeys(key for one in settings for key in one)
     changed: list[Hardware] = []
-    refused: dict[str, None] = {}
+    refused: dict[str, dict[str, None]] = {}  # for each reason the points, as they are told
     for hardware in accelerators:
         which = f"{hardware.name}, " if len(accelerators) > 1 else ""
         for one in settings:
@@ -67,16 +68,28 @@ def points_of(
                 changed.append(hardware.override(one))
             except CgsimError as error:
                 reason = str(error).removeprefix(f"hardware {hardware.name!r}: ")
-                refused[f"at {which}{describe(one)}: {reason}"] = None
+                refused.setdefault(reason, {})[f"{which}{describe(one)}"] = None
     if refused:
-        rest = len(refused) - _MOST_SHOWN
-        more = f"; and {rest} more" if rest > 0 else ""
-        count = len(accelerators) * len(settings)
-        raise CgsimError(
-            f"{command}: {len(refused)} of {count} points are refused: "
-            f"{'; '.join(list(refused)[:_MOST_SHOWN])}{more}"
+        found = sum(map(len, refused.values()))
+        raise ListedError(
+            f"{command}: {found} of {len(accelerators) * len(settings)} points are refused",
+            _told_reasons(refused),
         )
     return [Point({key: one.get(key) for key in keys}, one) for one in changed]
+
+
+def _told_reasons(refused: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return a line for each reason: the first points that it holds for, how many more, and what it is."""
+    told = []
+    for reason, points in list(refused.items())[:_MOST_REASONS]:
+        named = list(points)
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        told.append(f"at {'; at '.join(named[:_MOST_NAMED])}{more}: {reason}")
+    rest = list(refused.values())[_MOST_REASONS:]
+    if rest:
+        count = sum(len(list(points)) for points in rest)
+        told.append(f"and {count} more for {len(rest)} other reason{'s' if len(rest) > 1 else ''}")
+    return told
 
 
 def describe(settings: Mapping[str, Any]) -> str:

@@ -105,3 +105,15 @@ def test_the_table_tells_how_sure_the_speedups_are(cgsim, experiment):
     one = cgsim("sweep", "--experiment", experiment(32), "--workers", 1, "--no-plot", "-o", "s", "--json")
     (row, *_) = loads(one.out)["rows"]
     assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"]
+
+
+def test_refused_points_are_listed_by_reason(cgsim, tiny_trace, tmp_path):
+    options = ("--hardware", "edge-16x16", "--set", "array.cols=4,8,12", "--set", "array.rows=1,2,4,8,16")
+    answer = cgsim("sweep", tiny_trace, *options, "-o", "s")
+    assert (answer.code, answer.out) == (2, "")
+    assert max(map(len, answer.err.splitlines())) <= 80
+    head, *rest = answer.err.splitlines()
+    assert head == "cgsim: error: sweep: 10 of 15 points are refused:"
+    told = " ".join(" ".join(rest).split())
+    assert told.count("and 3 more: array.column_groups: expected a divisor of array.cols") == 2
+    assert list(tmp_path.iterdir()) == []

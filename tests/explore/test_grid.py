@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cgsim.errors import CgsimError
+from cgsim.errors import CgsimError, ListedError
 from cgsim.explore import grid_points
 from cgsim.hardware import load_hardware
 
@@ -63,8 +63,25 @@ def test_every_bad_point_is_listed(hardware):
     )
 
 
-def test_a_long_list_is_cut(hardware):
-    assert refusal(hardware, {"array.rows": list(range(-30, 1))}).endswith("; and 11 more")
+def test_points_refused_for_one_reason_are_told_together(hardware):
+    grid = {"array.cols": [4, 8], "array.rows": [1, 2, 4, 8], "clock_mhz": [-1, 100]}
+    told = refusal(hardware, grid)
+    groups = "array.column_groups: expected a divisor of array.cols (4), got 8"
+    assert told.startswith("sweep: 12 of 16 points are refused: ")
+    assert (
+        f"at array.cols=4, array.rows=1, clock_mhz=100; at array.cols=4, array.rows=2, clock_mhz=100 "
+        f"and 2 more: {groups}"
+    ) in told
+    assert told.count("got -1") == 2  # alone, and together with the groups
+    with pytest.raises(ListedError) as caught:
+        grid_points(hardware, grid)
+    assert (caught.value.head, len(caught.value.problems)) == ("sweep: 12 of 16 points are refused", 3)
+    assert f"{caught.value.head}: {'; '.join(caught.value.problems)}" == told
+
+
+def test_a_long_list_of_reasons_is_cut(hardware):
+    told = refusal(hardware, {"array.rows": list(range(-30, 1)), "array.cols": [8, 16]})
+    assert told.endswith("; and 42 more for 21 other reasons")
 
 
 @pytest.mark.parametrize(
