@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 Completer = Callable[..., "Iterable[str] | dict[str, str]"]
 """Called with `prefix` (what is typed so far) and more keywords; a dict maps offers to what they mean."""
@@ -68,7 +68,7 @@ def hardware(prefix: str, **_: Any) -> list[str]:
 
 def settings(prefix: str, **_: Any) -> dict[str, str]:
     """Offer the dotted keys of an accelerator, each with its meaning; behind `=` the values of a choice."""
-    from cgsim.hardware.messages import fields
+    from cgsim.hardware.messages import choices, fields
     from cgsim.hardware.model import Hardware
 
     known = dict(fields(Hardware))
@@ -78,8 +78,7 @@ def settings(prefix: str, **_: Any) -> dict[str, str]:
     if key not in known:
         return {}
     before, comma, _last = typed.rpartition(",")
-    choices = ("true", "false") if known[key].annotation is bool else get_args(known[key].annotation)
-    values = [str(value) for value in choices if isinstance(value, (str, int))]
+    values = [str(value).lower() if isinstance(value, bool) else str(value) for value in choices(known[key])]
     return {f"{key}={before}{comma}{value}": "" for value in values}
 
 

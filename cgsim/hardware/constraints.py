@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
 
 def expectation(message: str) -> PydanticCustomError:
@@ -35,3 +39,24 @@ class Step:
         if value is not None and (Fraction(value) / self.fraction).denominator != 1:
             raise expectation(f"a multiple of {self.fraction}")
         return value
+
+
+class OneOf:
+    """Constraint of a text: it is one of `names()`, asked anew for each value, as names may come to them."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names = names
+
+    def __call__(self, value: str) -> str:
+        """Return `value`, or raise if it is none of the names."""
+        if value not in self.names():
+            raise PydanticCustomError("one_of", "not one of the names")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        """Check after pydantic has checked that it is text."""
+        return core_schema.no_info_after_validator_function(self, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        """List the names that there are now."""
+        return handler(schema) | {"enum": list(self.names())}

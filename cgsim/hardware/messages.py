@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.hardware.constraints import Step
+from cgsim.hardware.constraints import OneOf, Step
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -62,16 +62,26 @@ def unit(field: FieldInfo) -> str:
     return str(_extra(field).get("unit", ""))
 
 
+def choices(field: FieldInfo) -> list[Any]:
+    """Return the values that a field chooses from; none where it takes any number or text."""
+    if get_origin(field.annotation) is Literal:
+        return list(get_args(field.annotation))
+    one_of = next((c for c in field.metadata if isinstance(c, OneOf)), None)
+    if one_of is not None:
+        return list(one_of.names())
+    return [True, False] if field.annotation is bool else []
+
+
 def expected(field: FieldInfo) -> str:
     """Describe in words which values a field takes, such as `an integer from 1 to 1024`."""
     if "expected" in _extra(field):
         return str(_extra(field)["expected"])
     kind = field.annotation
-    if get_origin(kind) is Literal:
-        values = [repr(value) for value in get_args(kind)]
-        return " or ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else values[0]
     if kind is bool:
         return "true or false"
+    values = [repr(value) for value in choices(field)]
+    if values:
+        return " or ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else values[0]
     if kind in (int, float):
         noun = "an integer" if kind is int else "a number"
         return noun + (f" in {unit(field)}" if unit(field) in _SCALE else "") + bounds(field)
@@ -165,11 +175,10 @@ def _advice(field: FieldInfo | None, value: Any) -> str:
     """Say what to write instead of a number with a unit, or in quotes."""
     if field is None:
         return ""
-    if get_origin(field.annotation) is Literal and isinstance(value, str):
-        choices = get_args(field.annotation)
-        if value.strip() in [str(choice) for choice in choices if not isinstance(choice, str)]:
+    if choices(field) and field.annotation is not bool and isinstance(value, str):
+        if value.strip() in [str(choice) for choice in choices(field) if not isinstance(choice, str)]:
             return f"; write {value.strip()}"
-        close = nearest(value, [choice for choice in choices if isinstance(choice, str)])
+        close = nearest(value, [choice for choice in choices(field) if isinstance(choice, str)])
         return close if "did you mean" in close else ""
     if field.annotation not in (int, float):
         return ""

@@ -24,7 +24,7 @@ from pydantic import (
 from cgsim.dram.settings import Config, check
 from cgsim.dram.standards import STANDARDS
 from cgsim.errors import CgsimError
-from cgsim.hardware.constraints import IDEAL_OR_COUNT, Step, expectation, ideal_or_count
+from cgsim.hardware.constraints import IDEAL_OR_COUNT, OneOf, Step, expectation, ideal_or_count
 from cgsim.hardware.messages import check_key, configuration_error, expected, plain
 
 KIB_STEP = Step(Fraction(1, 1024))
@@ -215,7 +215,7 @@ class Dma(Section):
 class Dram(Section):
     """Off-chip memory."""
 
-    standard: Literal["ideal", "DDR4-2400", "DDR4-3200", "LPDDR4-2400", "LPDDR5-6400", "HBM2-2000"] = Field(
+    standard: Annotated[str, OneOf(lambda: ("ideal", *STANDARDS))] = Field(
         description="`ideal` transfers a fixed number of bytes per cycle after a fixed latency. The others "
         "are simulated command by command (docs/dram.md).",
         json_schema_extra=_extra(

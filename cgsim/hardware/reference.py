@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -57,8 +57,6 @@ def _table(model: type[BaseModel], prefix: str = "") -> str:
 
 def _value(field: Any) -> str:
     """Return type and bounds as the reference shows them."""
-    if get_origin(field.annotation) is Literal:
-        return expected(field).replace("'", "`")
     if field.annotation in (int, float):
         return ("integer" if field.annotation is int else "number") + bounds(field)
     return expected(field).replace("'", "`")
