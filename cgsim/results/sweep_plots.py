@@ -7,8 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cgsim.errors import CgsimError, nearest
 from cgsim.results import style
+from cgsim.results.certainty import BOUNDS
+from cgsim.results.figures.error_bars import draw_bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +32,8 @@ def speedup_vs_array(
     `table` is the result of `cgsim.sweep`: columns `trace`, `array.rows`, `array.cols`, `speedup` and
     `flop_reduction`; other swept keys (columns with a dot) give a line each. Lines join square arrays where
     the sweep has at least two of them, else the best shape of each size; other shapes are hollow points.
-    Runs that failed are left out. Raises CgsimError if a column is missing, no run has a speedup or `path`
-    cannot be written.
+    Bars are 95% confidence intervals, where the table has `speedup_low` and `speedup_high`. Runs that failed
+    are left out. Raises CgsimError if a column is missing, no run has a speedup or `path` cannot be written.
     """
     records: list[Record] = list(table if isinstance(table, list) else table.to_dict("records"))
     _check(records)
@@ -131,6 +135,17 @@ def _line(
     joined = [best[size] for size in sorted(best)]
     axes.plot([at[_shape(r)] for r in joined], [float(r["speedup"]) for r in joined], color=colour,
               marker=marker, markersize=5, linewidth=1.5, linestyle=line, label=label)  # fmt: skip
+    _bars(axes, points, at, colour)
     rest = [record for record in points if not any(record is r for r in joined)]
     axes.scatter([at[_shape(r)] for r in rest], [float(r["speedup"]) for r in rest], s=22, marker=marker,
                  facecolors="none", edgecolors=colour, linewidths=0.9)  # fmt: skip
+
+
+def _bars(axes: Axes, points: list[Record], at: Mapping[tuple[int, int], int], colour: str) -> None:
+    """Draw the 95% confidence intervals that the table tells."""
+    told = [r for r in points if all(math.isfinite(float(r.get(name, math.nan))) for name in BOUNDS)]
+    if told:
+        x = np.array([at[_shape(record)] for record in told], float)
+        value, low, high = (np.array([float(r[name]) for r in told]) for name in ("speedup", *BOUNDS))
+        exact = np.full(len(x), np.nan)
+        draw_bars(axes, (x, exact, exact), (value, low, high), colour=colour)

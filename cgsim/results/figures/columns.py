@@ -82,3 +82,12 @@ def _nearest(name: str, present: Sequence[str]) -> str:
     if "valid:" not in found or len(present) <= 8:
         return found
     return f" (there are {', '.join(present[:6])} and {len(present) - 6} more)"
+
+
+def common(table: Table) -> str:
+    """Return the trace and the accelerator that all rows have in common: "resnet20-cgnet on edge-16x16"."""
+    told = []
+    for name in ("trace", "hardware"):
+        values = set(np.asarray(table[name]).astype(str).tolist()) if name in names_of(table) else set()
+        told.append(values.pop() if len(values) == 1 else "")
+    return " on ".join(filter(None, told))

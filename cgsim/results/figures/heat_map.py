@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from cgsim.errors import CgsimError
 from cgsim.results import derive, style
-from cgsim.results.figures.columns import names_of, numbers, taken, varied
+from cgsim.results.figures.columns import common, names_of, numbers, taken, varied
 from cgsim.results.tables import compact
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def heatmap(
     names = [_told(step) for step in across]
     axes.set_xticks(range(len(across)), names, rotation=60 if max(map(len, names)) > 7 else 0)
     axes.set_yticks(range(len(up)), [_told(step) for step in up])
-    style.dress(axes, title=title or f"{value} over {x} and {y}", x=x, y=y, grid="")
+    style.dress(axes, title=title or ": ".join(filter(None, [common(table), value])), x=x, y=y, grid="")
     axes.spines[["left", "bottom"]].set_visible(False)
     if path is not None:
         style.write(figure, path)
@@ -128,4 +128,6 @@ def _told(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    return compact(value) if abs(value) >= 1000 else f"{value:.3g}"
+    if abs(value) >= 1000:
+        return compact(value)
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:#.3g}".rstrip(".")

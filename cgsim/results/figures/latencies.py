@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from cgsim.errors import CgsimError
 from cgsim.results import style
-from cgsim.results.figures.columns import names_of, numbers, taken, variant, varied
+from cgsim.results.figures.columns import common, names_of, numbers, taken, variant, varied
 from cgsim.shorten import shorten
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def latency(
     ]
     axes.set_ylim(0, 1.03)
     axes.margins(x=0.06)
-    style.dress(axes, title=title or "latency of an image", x=f"latency of an image ({unit})",
+    told = ": ".join(filter(None, [common(samples), "latency of an image"]))
+    style.dress(axes, title=title or told, x=f"latency of an image ({unit})",
                 y="share of images that take no longer")  # fmt: skip
     wide = max(len(str(handle.get_label())) for handle in handles) > 44
     figure.legend(handles=handles, fontsize=style.SMALL, loc="outside lower center", ncols=1 if wide else 2,

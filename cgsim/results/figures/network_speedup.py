@@ -9,9 +9,11 @@ import numpy as np
 
 from cgsim.errors import CgsimError
 from cgsim.results import labels, style
-from cgsim.results.figures.columns import names_of, numbers, taken, variant, varied
+from cgsim.results.certainty import BOUNDS
+from cgsim.results.figures.columns import names_of, numbers, taken
 from cgsim.results.figures.error_bars import Bounds, bar_boxes, draw_bars
 from cgsim.results.figures.ideal import BARS, X, Y, draw_ideal, left_of
+from cgsim.results.figures.network_looks import groups_of, short_names
 from cgsim.results.statistics import ratio_intervals
 from cgsim.shorten import shorten
 
@@ -41,7 +43,8 @@ def speedup_of_networks(
         table: a row per run: `trace`, `speedup`, `flop_reduction`; result of `cgsim.sweep`, or the rows of
             `cgsim.compare`.
         samples: a row per run and sample, with the same column `row`: `samples.parquet` of either. Points
-            then have bars, 95% confidence intervals over the samples.
+            then have bars, 95% confidence intervals over the samples (`speedup_low` and `speedup_high` of
+            the table, where it has them, else from the samples).
         path: PNG, SVG or PDF to write.
         title: of the figure.
 
@@ -63,22 +66,18 @@ def speedup_of_networks(
     axes.set_xlim(min(0.95, 0.95 * x[shown].min()), top_x)
     axes.set_ylim(0, top_y)
     ends = draw_ideal(axes, top_x, top_y)
-    by_method = "method" in names_of(table)
-    groups = np.asarray(table["method"]).astype(str) if by_method else traces
+    groups, looks = groups_of(table, traces)
     draw_bars(axes, across, up, colour="#555555")
-    for number, group in enumerate(dict.fromkeys(groups[shown].tolist())):
-        own = shown[groups[shown] == group]
-        axes.scatter(x[own], y[own], s=34, color=style.LINES[number % len(style.LINES)],
-                     marker=style.MARKERS[number % len(style.MARKERS)], edgecolors="white", linewidths=0.6,
-                     zorder=5, label=shorten(group, 40))  # fmt: skip
+    for group in dict.fromkeys(groups[shown].tolist()):
+        own, look = shown[groups[shown] == group], looks[group]
+        inside, edge = ("none", look.colour) if look.hollow else (look.colour, "white")
+        axes.scatter(x[own], y[own], s=look.size**2, marker=look.mark, facecolors=inside, edgecolors=edge,
+                     linewidths=1.2 if look.hollow else 0.6, zorder=5, label=shorten(group, 40))  # fmt: skip
     if np.isfinite([*across[1:], *up[1:]]).any():
         axes.plot([], [], color="#555555", linewidth=0.9, marker="_", markersize=3, label=BARS)
     style.dress(axes, title=title or "speedup against FLOP reduction", x=X, y=Y)
     figure.legend(fontsize=style.SMALL, loc="outside lower center", ncols=2, frameon=False)
-    keys = varied(table)
-    names = [
-        ", ".join(filter(None, [traces[i] if by_method else "", variant(table, int(i), keys)])) for i in shown
-    ]
+    names = short_names(table, traces, groups, shown)
     if any(names) and len(shown) <= _MOST_NAMED:
         page = labels.Page(axes)
         obstacles = [page.around(x[i], y[i], 4.0) for i in shown] + [left_of(page, *end) for end in ends]
@@ -101,6 +100,8 @@ def _bounds(table: Table, samples: Table | None, shown: np.ndarray) -> tuple[Bou
             own = rows == key
             if own.any():
                 made[:, 1:, place] = made[:, :1, place] * _relative({k: v[own] for k, v in columns.items()})
+    if {*BOUNDS} <= {*names_of(table)}:
+        made[1, 1:] = [np.asarray(table[name], float)[shown] for name in BOUNDS]
     return (made[0, 0], made[0, 1], made[0, 2]), (made[1, 0], made[1, 1], made[1, 2])
 
 
