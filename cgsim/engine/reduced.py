@@ -143,11 +143,11 @@ class Reduced:
 def gate_network(layer: Layer, hardware: Hardware, samples: int) -> np.ndarray:
     """Counts of the gate network that runs before a layer can start: int64 [RESULTS].
 
-    Small fully connected layers: their weights are read once, one after the other, and each lane of the
-    vector unit does one MAC per cycle.
+    Small layers: their weights are read once, one after the other, and each lane of the vector unit does one
+    MAC per cycle.
     """
     macs = layer.gate_network_macs
-    tile = np.array([[(macs * layer.weight_bits + 7) // 8, macs * samples, 0]], np.int64)
+    tile = np.array([[(layer.deciding_weights * layer.weight_bits + 7) // 8, macs * samples, 0]], np.int64)
     counts = on_vector_unit(tile, hardware, GATE_NETWORK)
     for source, target in (
         (VECTOR, DECISION),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cgsim.errors import CgsimError
 from cgsim.models import registry
+from cgsim.models.deciders import decider_cost
 from cgsim.models.quantized_layers import IntegerPool, QuantizedConv2d, QuantizedLinear
 from cgsim.trace.network import Layer
 
@@ -102,6 +103,9 @@ def _gated(
     entry = registry.registration(module)
     assert entry is not None
     base_channels, base_groups = entry.base(module)
+    macs, weights = entry.gate_network_macs(module), 0
+    if entry.gate_network is not None:
+        macs, weights = decider_cost(entry.gate_network(module), inputs[0])
     layer = _operator(
         entry.conv(module),
         name,
@@ -111,7 +115,8 @@ def _gated(
         gate=entry.granularity,
         base_channels=base_channels,
         base_groups=base_groups,
-        gate_network_macs=entry.gate_network_macs(module),
+        gate_network_macs=macs,
+        gate_network_weights=weights if weights < macs else 0,
     )
     return [layer]
 

@@ -29,6 +29,7 @@ class Registration:
     conv: Callable[[Any], nn.Module]
     base: Callable[[Any], tuple[int, int]]
     gate_network_macs: Callable[[Any], int]
+    gate_network: Callable[[Any], nn.Module] | None
     recompute_fn: RecomputeFn | None
     exact: bool = False
 
@@ -44,6 +45,7 @@ def register(
     conv: Callable[[Any], nn.Module] | None = None,
     base: Callable[[Any], tuple[int, int]] | None = None,
     gate_network_macs: Callable[[Any], int] | int = 0,
+    gate_network: Callable[[Any], nn.Module] | None = None,
     recompute_fn: RecomputeFn | None = None,
     exact: bool = False,
 ) -> Registration:
@@ -57,7 +59,9 @@ def register(
     `conv(module)` returns the nn.Conv2d or nn.Linear whose work is gated, or anything with its
     attributes (default: the module itself if it has them, else its only such submodule). `base(module)`
     returns (base_channels, base_groups) and is needed for "activation" (`cgsim.trace.Layer` says what
-    they mean). `gate_network_macs` are the MACs per sample that deciding costs beyond the base path.
+    they mean). `gate_network(module)` returns the module that decides beyond the base path, called with the
+    layer's input: MACs and weights of its convolutions and linear layers are counted. Where it is no such
+    module, `gate_network_macs` are the MACs per sample, counted as those of fully connected layers.
     `recompute_fn(module, inputs, gates)` returns the output computed with given gates; with it,
     recording proves that the recorded bits are what the model used; `exact` says that not a bit of the
     output may then differ, as for a module that computes in integers.
@@ -71,6 +75,10 @@ def register(
         )
     if granularity == "activation" and base is None:
         raise CgsimError(f"register {module_class.__name__}: granularity 'activation' needs base=")
+    if gate_network is not None and gate_network_macs != 0:
+        raise CgsimError(
+            f"register {module_class.__name__}: gate_network and gate_network_macs exclude each other"
+        )
     macs = gate_network_macs if callable(gate_network_macs) else lambda _module: int(gate_network_macs)
     entry = Registration(
         gates_fn,
@@ -78,6 +86,7 @@ def register(
         conv or _find_conv,
         base or (lambda _module: (0, 1)),
         macs,
+        gate_network,
         recompute_fn,
         exact,
     )

@@ -49,6 +49,7 @@ def info(trace: Trace) -> dict[str, Any]:
                 "base_channels": layer.base_channels,
                 "base_groups": layer.base_groups,
                 "gate_network_macs": layer.gate_network_macs,
+                "gate_network_weights": layer.deciding_weights,
                 "inputs_gated_by": list(trace.network.input_sources(layer)),
                 "dense_macs": layer.dense_macs,
             }

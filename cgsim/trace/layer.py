@@ -35,6 +35,9 @@ class Layer:
     `producers` names the layers, or the network's input, whose results are read. Empty: the layer reads an
     input of its own, which nothing in the network makes (a list of unconnected layers).
 
+    `gate_network_macs` are what computing the gates costs, per sample; `gate_network_weights` says of how
+    many weights, if convolutions use them more than once. 0: as many as MACs, fully connected.
+
     A `gather` takes some channels of its input as they are; its `channel` gates say for each channel of the
     *input* whether it is taken, as many in every sample as the output has channels.
     """
@@ -56,6 +59,7 @@ class Layer:
     gate: Granularity = "none"
     gate_network_macs: int = 0
     off_outputs: OffOutputs = "zero"
+    gate_network_weights: int = 0
 
     @property
     def on_array(self) -> bool:
@@ -112,6 +116,11 @@ class Layer:
         return shapes[self.gate]
 
     @property
+    def deciding_weights(self) -> int:
+        """Weights of the network that computes the gates."""
+        return self.gate_network_weights or self.gate_network_macs
+
+    @property
     def packed_bytes(self) -> int:
         """Bytes of one sample's packed gates in the file (0 for `static` and `none`)."""
         if self.gate in ("static", "none"):
@@ -136,6 +145,11 @@ class Layer:
             )
         if max(self.dense_macs, self.gate_network_macs) > 1 << 60:
             raise CgsimError(f"layer {self.name!r}: more than {1 << 60} MACs")
+        if not 0 <= self.gate_network_weights <= self.gate_network_macs:
+            raise CgsimError(
+                f"layer {self.name!r}: gate_network_weights: expected 0 to {self.gate_network_macs} "
+                f"(gate_network_macs), got {self.gate_network_weights}"
+            )
         if self.operator in ("conv2d", "pool"):
             expected = tuple(
                 (size + 2 * pad - dil * (ker - 1) - 1) // step + 1
@@ -218,10 +232,12 @@ class Layer:
             raise CgsimError(f"layer {self.name!r}: base_groups needs base_channels")
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object with every field (`off_outputs` only where it is not the usual zero)."""
+        """A JSON object with every field (the last two only where they are not the usual zero)."""
         data = dataclasses.asdict(self)
         if self.off_outputs == "zero":
             del data["off_outputs"]
+        if not self.gate_network_weights:
+            del data["gate_network_weights"]
         return data
 
 

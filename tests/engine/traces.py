@@ -35,6 +35,7 @@ def without_gates(network: Network) -> Network:
         "base_channels": 0,
         "base_groups": 1,
         "gate_network_macs": 0,
+        "gate_network_weights": 0,
         "off_outputs": "zero",
     }
     layers = [replace(layer, **bare) for layer in network.layers]

@@ -45,6 +45,11 @@ def test_unknown_network_names_the_nearest() -> None:
         ({"in_shape": (0, 6, 6)}, "'a'.*positive"),
         ({"stride": (1 << 25, 1)}, "'a'.*above"),
         ({"padding": (1 << 25, 1)}, "'a'.*above"),
+        (
+            {"gate_network_macs": 8, "gate_network_weights": 9},
+            r"'a': gate_network_weights: expected 0 to 8 \(gate_network_macs\), got 9",
+        ),
+        ({"gate_network_weights": -1}, "'a': gate_network_weights: expected 0 to 0"),
         ({"gate_network_macs": 1 << 61}, "'a'.*MACs"),
         ({"groups": 3}, "'a'.*groups"),
         ({"base_channels": 8, "base_groups": 1}, "'a'.*conditional path"),
