@@ -23,7 +23,7 @@ class Run(CountedRun):
 
     @property
     def plot(self) -> RunPlots:
-        """Plots: `run.plot.speedup_vs_flops("out.png")`, and so `cycles` and `roofline`."""
+        """Plots: `run.plot.speedup_vs_flops("out.png")`, and so `cycles`, `latency` and `roofline`."""
         from cgsim.results.plots import RunPlots
 
         return RunPlots(self)

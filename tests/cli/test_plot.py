@@ -170,6 +170,9 @@ def test_density_takes_sample_layer_and_image(cgsim, results, tmp_path):
         (("cycles", "{}/run", "-o", "x.jpg"), "x.jpg: a plot cannot be written as 'jpg'"),
         (("density", "{}/run"), "/run: is of kind 'simulate'; density is of a trace"),
         (("cycles", "{}/sparse.trace.parquet"), "is of kind 'trace'; cycles is of a folder of"),
+        (("latency", "{}/run", "--where", "layer=a"), "/run: --where: this figure is of whole runs"),
+        (("latency", "{}/run/layers.parquet"), "a table of layers, expected a folder of cgsim simulate"),
+        (("density", "{}/none.trace.parquet"), "/none.trace.parquet: "),
         (("--list", "x"), "--list: takes no figure"),
         (("pareto", "{}/sweep"), "/sweep: is of kind 'sweep'; pareto is of a folder of cgsim optimize"),
     ],
@@ -181,6 +184,16 @@ def test_bad_input_is_one_line(cgsim, results, tmp_path, words, message):
     assert message in answer.err
     assert answer.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trace_may_have_any_name(cgsim, results, tmp_path):
+    (tmp_path / "gates.parquet").write_bytes((results / "sparse.trace.parquet").read_bytes())
+    assert cgsim("plot", "density", "gates.parquet").code == 0
+
+
+def test_layers_can_be_chosen(results):
+    axes = figures.draw("cycles", [results / "run"], where={"layer": ["b", "a"]}).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["a", "b"]
 
 
 def test_damaged_tables(cgsim, tmp_path):

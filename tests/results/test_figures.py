@@ -158,6 +158,38 @@ def test_bars_of_a_comparison_are_around_its_values(sweep):
     assert np.allclose(points(axes, "cgnet"), [[2.0, 1.5]])
 
 
+def test_bounds_of_the_table_are_the_bars(sweep):
+    table, samples = sweep
+    table = table.assign(speedup_low=table["speedup"] - 0.1, speedup_high=table["speedup"] + 0.2)
+    for axes in (
+        figures.speedup_of_networks(table, samples).axes[0],
+        figures.speedup_vs_array(table).axes[0],
+    ):
+        up = {(low[1], high[1]) for low, high in bars(axes) if low[0] == high[0]}
+        expected = {(round(v - 0.1, 9), round(v + 0.2, 9)) for v in table["speedup"][:3]}
+        assert up == expected
+
+
+def test_networks_of_a_comparison_have_its_looks_and_short_names():
+    rows = [
+        ("cifar-none", "dense", "", 1.0, 1.0),
+        ("cifar-cgnet-0.8", "cgnet", "activation", 2.0, 1.5),
+        ("cifar-gate-decorator-2", "gate-decorator", "static", 2.5, 1.8),
+        ("cifar-gate-decorator-2-merged", "gate-decorator", "", 2.6, 2.0),
+    ]
+    table = pd.DataFrame(rows, columns=["trace", "method", "gates", "flop_reduction", "speedup"])
+    axes = figures.speedup_of_networks(table.assign(baseline="cifar-none")).axes[0]
+    labels = [c.get_label() for c in axes.collections]
+    assert labels == ["ungated network", "cgnet", "gate-decorator", "gate-decorator, merged"]
+    assert len(axes.collections[-1].get_facecolors()) == 0  # hollow
+    assert {t.get_text() for t in axes.texts if "kept" not in t.get_text()} == {
+        "none",
+        "0.8",
+        "2",
+        "2-merged",
+    }
+
+
 def test_without_samples_there_are_no_bars(sweep):
     assert bars(figures.speedup_of_networks(sweep[0]).axes[0]) == set()
 
@@ -248,6 +280,12 @@ def test_text_goes_by_its_order(grid):
     grid["hardware"] = ["one", "two", "two", "one", "one"]
     figure = figures.heatmap(grid.iloc[[0, 1]], "hardware", "array.cols")
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["one", "two"]
+
+
+def test_empty_cells_are_a_value_of_their_own(grid):
+    grid["dram.ranks"] = [np.nan, 2.0, np.nan, 2.0, np.nan]
+    figure = figures.heatmap(grid.iloc[[0, 1, 3]], "dram.ranks", "array.rows")
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["-", "2"]
 
 
 def test_numbers_on_dark_cells_are_white(grid):

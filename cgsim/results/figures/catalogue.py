@@ -79,7 +79,7 @@ def draw(
         raise CgsimError(f"figure {name!r}: expected a source: {entry.sources}")
     if len(sources) > 1 and not entry.several:
         raise CgsimError(f"figure {name!r}: {len(sources)} sources, expected one: {entry.sources}")
-    read = [read_source(source) for source in sources]
+    read = [_read(source, entry) for source in sources]
     for source in read:
         if source.kind not in entry.kinds:
             raise CgsimError(f"{source.name}: is of kind {source.kind!r}; {name} is of {entry.sources}")
@@ -93,6 +93,15 @@ def draw(
     if path is not None:
         style.write(figure, path)
     return figure
+
+
+def _read(source: str | os.PathLike[str], entry: Entry) -> Source:
+    """Read a source; where only traces will do, whatever the name of the file says."""
+    import pandas as pd
+
+    if entry.kinds == ("trace",) and not Path(source).is_dir():
+        return Source(os.fspath(source), "trace", pd.DataFrame())
+    return read_source(source)
 
 
 def entry_of(name: str) -> Entry:
@@ -158,8 +167,10 @@ def _runs(sources: Sequence[Source]) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, samples = [], []
     for number, source in enumerate(sources):
         if source.kind != "simulate":
-            raise CgsimError(f"{source.name}: expected folders of cgsim simulate, where there are several")
+            raise CgsimError(f"{source.name}: a table of layers, expected a folder of cgsim simulate")
         run = Run.load(source.name)
+        if len(source.table) != run.samples * run.summary()["layers"]:
+            raise CgsimError(f"{source.name}: --where: this figure is of whole runs")
         origin = run.provenance
         head = {"row": str(number), "trace": origin["trace"]["name"], "hardware": origin["hardware"]["name"]}
         head["clock_mhz"] = float(origin["hardware"]["clock_mhz"])

@@ -52,10 +52,11 @@ def heatmap(
     x, y = _axes(table, x, y)
     columns = taken(table, (x, y), "heatmap")
     values = numbers(table, (value,), "heatmap")[value]
-    across, up = (_steps(columns[name], name) for name in (x, y))
+    keys = {name: _keys(columns[name]) for name in (x, y)}
+    across, up = (_steps(keys[name], name) for name in (x, y))
     cells = np.full((len(up), len(across)), np.nan)
     filled: dict[tuple[int, int], int] = {}
-    for row, pair in enumerate(zip(columns[y].tolist(), columns[x].tolist(), strict=True)):
+    for row, pair in enumerate(zip(keys[y], keys[x], strict=True)):
         cell = up.index(pair[0]), across.index(pair[1])
         if cell in filled and not np.array_equal(values[row], values[filled[cell]], equal_nan=True):
             told = f"{x} {_told(pair[1])}, {y} {_told(pair[0])}"
@@ -105,8 +106,13 @@ def _axes(table: Table, x: str, y: str) -> tuple[str, str]:
     return (x or free[0]), (y or free[0])
 
 
-def _steps(values: np.ndarray, name: str) -> list[Any]:
-    found = list(dict.fromkeys(values.tolist()))
+def _keys(values: np.ndarray) -> list[Any]:
+    """Return values that equal themselves; an empty cell of a table does not."""
+    return ["-" if value is None or value != value else value for value in values.tolist()]
+
+
+def _steps(values: list[Any], name: str) -> list[Any]:
+    found = list(dict.fromkeys(values))
     if len(found) > _MOST:
         raise CgsimError(f"heatmap: {name!r} has {len(found)} values, expected {_MOST} or fewer")
     if all(isinstance(value, int | float) for value in found):
