@@ -42,6 +42,10 @@ class Side:
     """What the samples are: those of two sides are told apart by it. "" where that is not known."""
     trace: str = ""
     """Checksum or name of the trace, "" where it is not known."""
+    names: str = ""
+    """Hash of the names of the whole trace's samples; "" where it is not known."""
+    of: int = 0
+    """Samples of the whole trace; 0 where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def paired(
         seed: of the resamples.
 
     Raises:
-        CgsimError: no sample in common, samples of different data, another mode, a level outside 0 to 1.
+        CgsimError: no sample in common, samples of different data, two traces whose samples have different
+            names, or are not as many, another mode, a level outside 0 to 1.
     """
     check_level(level)
     if mode not in ("gated", "dense"):
@@ -112,15 +117,13 @@ def paired(
             f"{first.name} and {second.name}: their samples are not the same images: "
             f"{first.data}, {second.data}"
         )
+    notes = _same_images(first, second)
     ours, theirs = (np.asarray(side.counts["sample"]) for side in (first, second))
     _, own, other = np.intersect1d(ours, theirs, return_indices=True)
     if not len(own):
         raise CgsimError(f"{first.name} and {second.name}: they have no sample in common")
     order = np.argsort(own)  # batches are consecutive rows, which need not be in the order of positions
     own, other = own[order], other[order]
-    notes = []
-    if first.trace != second.trace:
-        notes.append("two traces: samples are paired by position, which should be the same images")
     if len(own) < max(len(ours), len(theirs)):
         notes.append(f"{len(own)} samples are in both, of {len(ours)} and {len(theirs)}")
     batch = math.lcm(first.batch, second.batch)
@@ -148,6 +151,27 @@ def paired(
     )
 
 
+def _same_images(first: Side, second: Side) -> list[str]:
+    """Return remarks on pairing by position; raises CgsimError where it would pair different images."""
+    if first.trace == second.trace:
+        return []
+    which = f"{first.name} and {second.name}: two traces"
+    if first.names and second.names:
+        if first.names == second.names:
+            return []
+        many = f" ({first.of} and {second.of})" if first.of != second.of else ""
+        raise CgsimError(
+            f"{which} whose samples{many} have different names, expected the same images in the same order "
+            "(cgsim record with the same --data and --samples)"
+        )
+    if first.of and second.of and first.of != second.of:
+        raise CgsimError(
+            f"{which} of {first.of} and {second.of} samples, whose names are not known: "
+            "expected the same images"
+        )
+    return ["two traces: samples are paired by position, which should be the same images"]
+
+
 def _ratios(units: np.ndarray, level: float, resamples: int, seed: int) -> dict[str, Interval]:
     """Return the intervals of RATIOS; `units` has two columns for each, [n, 2 * len(RATIOS)]."""
 
@@ -170,7 +194,16 @@ def side_of_run(run: CountedRun, name: str = "") -> Side:
     """Return a run as a side of a comparison."""
     trace, hardware = run.provenance["trace"], run.provenance["hardware"]
     told = name or f"{trace['name']} on {hardware['name']}"
-    return Side(told, sample_counts(run), run.batch, data_of(trace), str(trace.get("checksum", "")))
+    return Side(told, sample_counts(run), run.batch, data_of(trace), **images_of(trace))
+
+
+def images_of(trace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells whether the samples of two sides are the same images, as the provenance has it."""
+    return {
+        "trace": str(trace.get("checksum", "")),
+        "names": str(trace.get("sample_names", "")),
+        "of": int(trace.get("samples", 0)),
+    }
 
 
 def data_of(trace: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from cgsim.errors import CgsimError
 from cgsim.results import files
 from cgsim.results.derive import latency_cycles
-from cgsim.results.paired import Side, data_of, side_of_run
+from cgsim.results.paired import Side, data_of, images_of, side_of_run
 from cgsim.results.run import LAYERS_FILE, Run
 from cgsim.results.statistics import COUNTS
 
@@ -72,7 +72,7 @@ def _side_of_row(path: Path, row: str, name: str) -> Side:
     if "trace" in columns:
         named = str(columns["trace"][rows[0]])
         trace = metadata.get("provenance", {}).get("traces", {}).get(named, {"checksum": named})
-    return Side(name, counts, _batch(counts), data_of(trace), str(trace.get("checksum", "")))
+    return Side(name, counts, _batch(counts), data_of(trace), **images_of(trace))
 
 
 def _batch(counts: Mapping[str, np.ndarray]) -> int:

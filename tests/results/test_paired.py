@@ -93,6 +93,12 @@ def test_one_sample_tells_nothing_of_others():
          "a and b: their samples are not the same images: CIFAR-10, test, photographs"),
         (side("a"), Side("b", {"sample": np.array([50]), **dict.fromkeys(COUNTS, np.ones(1))}), {},
          "a and b: they have no sample in common"),
+        (side("a", trace="x", names="1", of=40), side("b", trace="y", names="2", of=40), {},
+         "a and b: two traces whose samples have different names, expected the same images"),
+        (side("a", trace="x", names="1", of=64), side("b", trace="y", names="2", of=40), {},
+         r"a and b: two traces whose samples \(64 and 40\) have different names"),
+        (side("a", trace="x", of=64), side("b", trace="y", of=40), {},
+         "a and b: two traces of 64 and 40 samples, whose names are not known: expected the same images"),
         (side("a"), side("b"), {"mode": "gate"}, "mode: expected gated or dense, got 'gate'.*gated"),
         (side("a"), side("b"), {"level": 1.0}, "level: expected a share between 0 and 1"),
     ],
@@ -105,6 +111,30 @@ def test_refusals(first, second, changes, problem):
 def test_two_traces_are_paired_by_position():
     (note,) = paired(side("a", trace="x"), side("b", trace="y")).notes
     assert note.startswith("two traces: samples are paired by position")
+
+
+def test_traces_of_the_same_images_need_no_note():
+    """Two methods, recorded on the same images."""
+    assert paired(side("a", trace="x", names="1"), side("b", trace="y", names="1")).notes == ()
+
+
+def test_runs_know_the_names_of_their_samples(tmp_path):
+    """Of a folder, of a row of a sweep, and of an open run alike."""
+    made = {
+        name: str(
+            synthesize(tiny_network(), tmp_path / f"{name}.trace.parquet", samples=n, seed=n, density=d)
+        )
+        for name, n, d in (("a", 4, 0.3), ("b", 4, 0.5), ("longer", 5, 0.3))
+    }
+    runs = {name: cgsim.simulate(trace, "edge-16x16") for name, trace in made.items()}
+    assert runs["a"].paired(runs["b"]).notes == ()
+    with pytest.raises(CgsimError, match=r"whose samples \(4 and 5\) have different names"):
+        runs["a"].paired(runs["longer"])
+    runs["a"].save(tmp_path / "run")
+    cgsim.sweep([made["b"], made["longer"]], "edge-16x16", {}, workers=1, output=tmp_path / "s")
+    assert paired(load_side(tmp_path / "run"), load_side(f"{tmp_path / 's'}:0")).notes == ()
+    with pytest.raises(CgsimError, match="have different names"):
+        paired(load_side(tmp_path / "run"), load_side(f"{tmp_path / 's'}:1"))
 
 
 @pytest.fixture
