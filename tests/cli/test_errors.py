@@ -101,7 +101,7 @@ def test_a_plot_that_fails_leaves_the_result(cgsim, tiny_trace, tmp_path, monkey
     def refuse(*args, **keywords):
         raise CgsimError("plot: nothing to draw")
 
-    monkeypatch.setattr("cgsim.results.plots.cycles", refuse)
+    monkeypatch.setattr("cgsim.results.figures.stacked_cycles.cycles", refuse)
     answer = cgsim("simulate", tiny_trace, "--hardware", "edge-16x16", "--plot", "-o", "result")
     assert answer == (2, "", "cgsim: error: plot: nothing to draw\n")
     names = {path.name for path in (tmp_path / "result").iterdir()}
