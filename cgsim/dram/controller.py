@@ -24,7 +24,7 @@ from cgsim.dram.controller_state import (
     renew,
     word_of,
 )
-from cgsim.dram.controller_tick import advance
+from cgsim.dram.controller_tick import advance, offered
 from cgsim.dram.counters import (
     ACTIVE_CYCLES,
     CLOCK,
@@ -164,6 +164,7 @@ def _serve(
     while index < count:
         if index == event and beginning:
             begin, beginning, left = m[at.SEQUENCE], False, jump.pictures(m, requests)
+            m[at.TAKEN] = NONE
             row = jump.row_end(m, first, step, index)
             event += depth
         elif index == event:
@@ -255,6 +256,7 @@ def _enter(m: np.ndarray, channel: int, bank: int, kind: int, word: int, tag: in
         if tag >= 0:
             m[m[at.AT_TAGS] + tag * (m[at.CHANNELS] + 1) + m[channel + at.CHANNEL_INDEX]] += 1
     candidate(m, bank, m[channel + at.MODE])
+    offered(m, channel, bank)
 
 
 @njit(cache=True)

@@ -69,7 +69,7 @@ def plan(m: np.ndarray, first: int, step: int, index: int, count: int, requests:
     """The request, `index` or the first of a row, after which it pays to look for periods."""
     if requests == 0:
         return NEVER
-    needed = m[at.DEPTH] + 3 * requests
+    needed = m[at.DEPTH] + 2 * requests
     end = row_end(m, first, step, index)
     if index + needed > end:
         index = end
@@ -106,36 +106,29 @@ def attempt(
     `begin`: sequence number of the first request that may be repeated.
     """
     requests = period(m, step)
-    same = _picture(m, first + index * step, tag, begin, now, tried)
-    older, newer, saved = m[at.AT_OLDER], m[at.AT_NEWER], m[at.AT_SAVED]
-    length = m[newer]
-    same &= m[at.TAKEN] == index - requests and m[older] == length
-    if same:
-        for word in range(length):
-            if m[older + word] != m[newer + word]:
-                same = False
-                break
-    if not same:
-        m[at.ARMED] = 0
-    m[at.TAKEN] = index if length > 0 else NONE
-    for word in range(length):
-        m[older + word] = m[newer + word]
-    m[older] = length
-    if not same:
+    older, newer = m[at.AT_NEWER], m[at.AT_OLDER]
+    m[at.AT_OLDER], m[at.AT_NEWER] = older, newer
+    follows = m[at.TAKEN] == index - requests
+    if not _picture(m, first + index * step, tag, begin, now, tried):
+        m[at.TAKEN] = NONE
         return 0, 0
-    if m[at.ARMED] == 0:
-        _save(m, saved, tag, now)
-        m[at.ARMED] = 1
+    before, saved = m[at.AT_SAVED], m[at.AT_SAVING]
+    m[at.AT_SAVED], m[at.AT_SAVING] = saved, before
+    _save(m, saved, tag, now)
+    m[at.TAKEN] = index
+    if not follows:
         return 0, 0
-    clocks = now - m[saved]
+    for word in range(m[newer]):
+        if m[older + word] != m[newer + word]:
+            return 0, 0
+    clocks = now - m[before]
     end = min(row_end(m, first, step, index), count)
-    times = min((end - index) // requests, _clocks_free(m, m[saved + 3]) // clocks)
-    alone = _alone(m, tables, first + index * step, step, requests, begin)
-    if times <= 0 or not alone or not _grows(m, saved, tag, clocks):
-        m[at.ARMED] = 0
+    times = min((end - index) // requests, _clocks_free(m, m[before + 3]) // clocks)
+    if times <= 0 or not _grows(m, before, tag, clocks):
         return 0, 0
-    _repeat(m, saved, tag, begin, times, times * requests * (step >> m[at.SHIFT]), requests, clocks)
-    m[at.ARMED] = 0
+    if not _alone(m, tables, first + index * step, step, requests, begin):
+        return 0, 0
+    _repeat(m, before, tag, begin, times, times * requests * (step >> m[at.SHIFT]), requests, clocks)
     m[at.TAKEN] = NONE
     return times * requests, times * clocks
 
@@ -371,6 +364,7 @@ def _repeat(
         m[place] += passed
     for channel in range(m[at.AT_CHANNELS], m[at.AT_RANKS], at.CHANNEL_WORDS):
         m[channel + at.TICK] += passed
+        m[channel + at.NEXT_READY] = NONE
         m[channel + at.COLUMN_BUS] += passed
         m[channel + at.ROW_BUS] += passed
         while m[channel + at.NEXT_DUE] < m[channel + at.TICK]:

@@ -99,7 +99,7 @@ NO_REFRESH, ALL_BANK, PER_BANK = range(3)
     AT_OLDER,
     AT_NEWER,
     AT_SAVED,
-    ARMED,
+    AT_SAVING,
     TAKEN,
     JUMPED,
     FOREVER,
@@ -184,10 +184,15 @@ that waits for its refresh (NONE: no bank). ACTS: clocks of the last four ACT.""
     FIRST_RANK,
     BUSY_LIST,
     CHANNEL_INDEX,
+    NEXT_PLACE,
+    NEXT_KIND,
+    NEXT_READY,
+    NEXT_PRIORITY,
     CHANNEL_WORDS,
-) = range(16)
+) = range(20)
 """Of a channel. TICK: the next tick to do. DEBTS: refreshes due in all ranks. BUSY: how many banks have
-requests; BUSY_LIST: where they are listed. FREE: first free record of the read queue and of the write
+requests; BUSY_LIST: where they are listed. NEXT_: the next command if nothing is offered (NEXT_READY NONE:
+not known). FREE: first free record of the read queue and of the write
 queue."""
 
 END, LAST_KIND, LAST_CLOCK, LAST_RANK, BUS_WORDS = range(5)
@@ -245,12 +250,14 @@ def fresh(settings: np.ndarray, tables: np.ndarray, log_capacity: int) -> Contro
     picture = 16 + channels * 16 + ranks * 16 + groups * 4 + banks * 16 + channels * 2 * depth * 4 + buses * 4
     picture += settings[OUTSTANDING] + 1
     at_saved = at_older + 2 * picture
-    m = np.zeros(at_saved + 5 + FIXED - AT_COUNTS + banks, np.int64)
+    saved = 4 + FIXED - AT_COUNTS + banks
+    m = np.zeros(at_saved + 2 * saved, np.int64)
     m[:SETTINGS] = settings[:SETTINGS]
     m[AT_CHANNELS], m[AT_RANKS], m[AT_GROUPS], m[AT_BANKS] = at_channels, at_ranks, at_groups, at_banks
     m[AT_BUSES], m[AT_ENTRIES], m[AT_BUSY], m[AT_TAGS] = at_buses, at_entries, at_busy, at_tags
     m[AT_RETURNS], m[AT_LOG], m[LOG_CAPACITY] = at_returns, at_log, log_capacity
-    m[AT_OLDER], m[AT_NEWER], m[AT_SAVED], m[FOREVER] = at_older, at_older + picture, at_saved, NEVER
+    m[AT_OLDER], m[AT_NEWER] = at_older, at_older + picture
+    m[AT_SAVED], m[AT_SAVING], m[TAKEN], m[FOREVER] = at_saved, at_saved + saved, NONE, NEVER
     for index in range(channels):
         _channel(m, index)
     for index in range(ranks):
@@ -290,6 +297,7 @@ def _channel(m: np.ndarray, index: int) -> None:
     m[here + FIRST_RANK] = m[AT_RANKS] + index * m[RANKS] * RANK_WORDS
     m[here + BUSY_LIST] = m[AT_BUSY] + index * banks
     m[here + NEXT_DUE] = NEVER
+    m[here + NEXT_READY] = NONE
     for one in range(m[RANKS]):
         due = NEVER
         if m[REFRESH] != NO_REFRESH:  # pseudo-channels together, ranks one after the other

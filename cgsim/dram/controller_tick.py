@@ -16,7 +16,10 @@ from cgsim.dram.controller_issue import (
     refresh_rank,
 )
 from cgsim.dram.controller_state import ACTIVATE, ALL_BANK, NEVER, NONE, PRECHARGE, READ, WRITE
+from cgsim.dram.kernels import integer
 
+_U = np.uint64
+"""An index that Numba need not check for being negative: worth a tenth of the controller's time in _next."""
 _PREA, _REF, _REFB, _REFRESH_PRE = range(4, 8)
 """Kinds of refresh commands, after the four of requests."""
 
@@ -25,13 +28,17 @@ _PREA, _REF, _REFB, _REFRESH_PRE = range(4, 8)
 def advance(m: np.ndarray, channel: int, until: int) -> int:
     """Do the ticks of a channel before clock `until` (NEVER: up to a column command); the next tick."""
     clock = m[channel + at.TICK]
+    place, kind = m[channel + at.NEXT_PLACE], m[channel + at.NEXT_KIND]
+    ready, priority = m[channel + at.NEXT_READY], m[channel + at.NEXT_PRIORITY]
     again, stopping = False, False  # a second command in this clock; a column command has been issued
     while clock < until:
         if clock >= m[channel + at.NEXT_DUE]:
             refreshes_due(m, channel, clock)
-        if not again:
-            _turn(m, channel)
-        place, kind, ready = _next(m, channel, clock)
+            ready = NONE
+        if not again and _turn(m, channel):
+            ready = NONE
+        if ready == NONE:
+            place, kind, ready, priority = _next(m, channel, clock)
         if again:
             again = False
             if ready > clock:
@@ -43,7 +50,7 @@ def advance(m: np.ndarray, channel: int, until: int) -> int:
         if ready >= horizon:
             clock = horizon
             continue
-        clock = ready
+        clock, ready = ready, integer(NONE)
         if kind <= WRITE:
             column(m, channel, place, clock)
             stopping = until == NEVER
@@ -64,6 +71,9 @@ def advance(m: np.ndarray, channel: int, until: int) -> int:
         if stopping:
             break
     m[channel + at.TICK] = clock
+    m[channel + at.NEXT_PLACE], m[channel + at.NEXT_KIND] = place, kind
+    m[channel + at.NEXT_READY] = ready if m[channel + at.DEBTS] == 0 else NONE
+    m[channel + at.NEXT_PRIORITY] = priority
     return clock
 
 
@@ -84,25 +94,61 @@ def refreshes_due(m: np.ndarray, channel: int, clock: int) -> None:
 
 
 @njit(cache=True)
-def _turn(m: np.ndarray, channel: int) -> None:
-    """Reads or writes?"""
+def _turn(m: np.ndarray, channel: int) -> bool:
+    """Reads or writes? True if that changes."""
     reads, writes = m[channel + at.QUEUED], m[channel + at.QUEUED + WRITE]
     if m[channel + at.MODE] == READ:
         if writes == 0 or (reads > 0 and (writes < m[at.WRITE_HIGH] or m[channel + at.TURN] < m[at.DEPTH])):
-            return
+            return False
     elif writes > 0 and (reads == 0 or (writes > m[at.WRITE_LOW] and m[channel + at.TURN] < m[at.DEPTH])):
-        return
+        return False
     mode = 1 - m[channel + at.MODE]
     m[channel + at.MODE] = mode
     m[channel + at.TURN] = 0
     begin = m[channel + at.BUSY_LIST]
     for place in range(begin, begin + m[channel + at.BUSY]):
         candidate(m, m[place], mode)
+    return True
 
 
 @njit(cache=True)
-def _next(m: np.ndarray, channel: int, clock: int) -> tuple[int, int, int]:
-    """The next command if nothing is offered: (bank, or rank of PREA and REF; kind; clock)."""
+def offered(m: np.ndarray, channel: int, bank: int) -> None:
+    """A request has come for the bank: is it the bank that has the next command now?"""
+    ready = m[channel + at.NEXT_READY]
+    if ready == NONE:
+        return
+    what, priority = m[bank + at.KIND], m[bank + at.PRIORITY]
+    if m[channel + at.NEXT_PLACE] == bank:
+        if (
+            what != m[channel + at.NEXT_KIND]
+            or what == PRECHARGE
+            or priority != m[channel + at.NEXT_PRIORITY]
+        ):
+            m[channel + at.NEXT_READY] = NONE
+        return
+    if what == NONE:
+        return
+    bus = m[channel + (at.ROW_BUS if what >= ACTIVATE else at.COLUMN_BUS)]
+    when = max(_when(m, bank, what), bus, m[channel + at.TICK])
+    if when < ready or (when == ready and priority < m[channel + at.NEXT_PRIORITY]):
+        m[channel + at.NEXT_PLACE], m[channel + at.NEXT_KIND] = bank, what
+        m[channel + at.NEXT_READY], m[channel + at.NEXT_PRIORITY] = when, priority
+
+
+@njit(cache=True, inline="always")
+def _when(m, bank, what):  # type: ignore[no-untyped-def]
+    """The clock before which the bank's command is not allowed, whatever the buses do."""
+    return max(
+        m[_U(bank + what)],
+        m[_U(m[_U(bank + at.RANK)] + what)],
+        m[_U(m[_U(bank + at.GROUP)] + what)],
+        m[_U(bank + at.EARLIEST)],
+    )
+
+
+@njit(cache=True)
+def _next(m: np.ndarray, channel: int, clock: int) -> tuple[int, int, int, int]:
+    """The next command if nothing is offered: (bank, or rank of PREA and REF; kind; clock; priority)."""
     target, kind, ready, priority = NONE, NONE, NEVER, NEVER
     column_bus, row_bus = max(m[channel + at.COLUMN_BUS], clock), max(m[channel + at.ROW_BUS], clock)
     whole, owed = m[at.REFRESH] == ALL_BANK, m[channel + at.DEBTS] > 0
@@ -118,23 +164,17 @@ def _next(m: np.ndarray, channel: int, clock: int) -> tuple[int, int, int]:
             rank += at.RANK_WORDS
     begin = m[channel + at.BUSY_LIST]
     for place in range(begin, begin + m[channel + at.BUSY]):
-        bank = m[place]
-        what = m[bank + at.KIND]
+        bank = m[_U(place)]
+        what = m[_U(bank + at.KIND)]
         if what == NONE:
             continue
-        rank = m[bank + at.RANK]
+        rank = m[_U(bank + at.RANK)]
         if owed and (m[rank + at.FORCED] if whole else m[rank + at.HELD] == bank):
             continue
-        when = max(
-            m[bank + what],
-            m[rank + what],
-            m[m[bank + at.GROUP] + what],
-            m[bank + at.EARLIEST],
-            row_bus if what >= ACTIVATE else column_bus,
-        )
-        if when < ready or (when == ready and m[bank + at.PRIORITY] < priority):
-            target, kind, ready, priority = bank, what, when, m[bank + at.PRIORITY]
-    return target, kind, ready
+        when = max(_when(m, bank, what), row_bus if what >= ACTIVATE else column_bus)
+        if when < ready or (when == ready and m[_U(bank + at.PRIORITY)] < priority):
+            target, kind, ready, priority = bank, what, when, m[_U(bank + at.PRIORITY)]
+    return target, kind, ready, priority
 
 
 @njit(cache=True)

@@ -119,11 +119,11 @@ def drain(c: Dramsim) -> int:
     Returns the clocks up to the last data or acceptance; writes that drain later only count commands.
     """
     words = c.words
-    while _busy(words):
-        _advance(words, NEVER)
-    last = words[COUNT_WORDS + LAST_RETURN]
-    while words[NOW] <= last:
-        _advance(words, last + 1)
+    while True:
+        busy, last = _busy(words), words[COUNT_WORDS + LAST_RETURN]
+        if not busy and words[NOW] > last:
+            break
+        _advance(words, NEVER if busy else last + 1)  # until the last data, writes may begin to drain
     _settle(words)
     return max(last + 1 if last else 0, words[ACCEPTED_LAST])
 

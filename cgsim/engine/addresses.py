@@ -7,7 +7,7 @@ from numba import njit
 
 from cgsim.dram.kernels import integer, kernel
 from cgsim.engine.machine import Machine, Workload
-from cgsim.engine.pieces import add, add_pixels, add_weights, add_window, no_pieces
+from cgsim.engine.pieces import add, add_pixels, add_weights, add_window, no_pieces, room
 from cgsim.engine.program import (
     ACTIVATION_BYTES,
     CHUNK,
@@ -148,9 +148,10 @@ def _weights(
     low, high = row_folds(chunk, count, plan)
     take(slices, parts, channels, machine.rows, low, high)
     start = used
+    pieces = room(pieces, used, len(parts) * (channels[1] - channels[0]))
     for part in range(len(parts)):
         each = slices.length[part] * work.weight_bits
-        pieces, used, first = add_weights(pieces, start, used, first, each, parts[part], channels, wanted)
+        used, first = add_weights(pieces, start, used, first, each, parts[part], channels, wanted)
     return pieces, used, first
 
 
@@ -159,7 +160,8 @@ def _patch(
     pieces: np.ndarray, used: int, at_pixels: int, ranges: np.ndarray, plan: Plan, work: Workload
 ) -> tuple[np.ndarray, int]:
     """Input channels `ranges` of what a pixel tile reads."""
-    start, layout = used, plan.layout
+    start, layout, patch = used, plan.layout, plan.patch[at_pixels]
+    pixels = (patch[1] - patch[0]) * (patch[3] - patch[2])
     first_sample = plan.pixels[at_pixels, 0] // work.pixels
     for sample in range(first_sample, first_sample + plan.samples[at_pixels]):
         at = layout.inputs + sample * layout.in_sample
@@ -168,7 +170,8 @@ def _patch(
                 block = layout.in_blocks[number]
                 first, end = max(block[0], ranges[own, 0]), min(block[1], ranges[own, 1])
                 if end > first:
-                    pieces, used = add_window(
+                    pieces = room(pieces, used, pixels)
+                    used = add_window(
                         pieces,
                         start,
                         used,
@@ -176,7 +179,7 @@ def _patch(
                         block,
                         first,
                         end,
-                        plan.patch[at_pixels],
+                        patch,
                         work.in_width,
                         work.activation_bits,
                     )
@@ -195,7 +198,8 @@ def _needed(
     work: Workload,
 ) -> tuple[np.ndarray, int]:
     """Like `_patch`, but only the pixels that are stamped."""
-    start, layout = used, plan.layout
+    start, layout, patch = used, plan.layout, plan.patch[at_pixels]
+    pixels = (patch[1] - patch[0]) * (patch[3] - patch[2])
     first_sample = plan.pixels[at_pixels, 0] // work.pixels
     for sample in range(first_sample, first_sample + plan.samples[at_pixels]):
         at = layout.inputs + sample * layout.in_sample
@@ -204,7 +208,8 @@ def _needed(
                 block = layout.in_blocks[number]
                 first, end = max(block[0], ranges[own, 0]), min(block[1], ranges[own, 1])
                 if end > first:
-                    pieces, used = add_pixels(
+                    pieces = room(pieces, used, pixels)
+                    used = add_pixels(
                         pieces,
                         start,
                         used,
@@ -212,7 +217,7 @@ def _needed(
                         block,
                         first,
                         end,
-                        plan.patch[at_pixels],
+                        patch,
                         loaded[sample],
                         stamp,
                         work.activation_bits,
@@ -244,11 +249,12 @@ def _outputs(
                 continue
             each = (block[1] - block[0]) * bits
             there = at + sample * layout.out_sample + block[2] + place * each + (first - block[0]) * bits
+            pieces = room(pieces, used, count)
             if end - first == block[1] - block[0]:
-                pieces, used = add(pieces, start, used, there, count * each)
+                used = add(pieces, start, used, there, count * each)
             else:
                 for _ in range(count):
-                    pieces, used = add(pieces, start, used, there, (end - first) * bits)
+                    used = add(pieces, start, used, there, (end - first) * bits)
                     there += each
         pixel += count
     return pieces, used

@@ -225,6 +225,11 @@ def forget() -> None:
     _mapped.cache_clear()
 
 
+def dense_of(hardware: Hardware) -> Hardware:
+    """`hardware` as far as the dense network depends on it."""
+    return essential(hardware, gated=False)
+
+
 def essential(hardware: Hardware, gated: bool) -> Hardware:
     """`hardware` with everything levelled that no mapping, gated or dense, depends on."""
     buffers: dict[str, Any] = {"keep_on_chip": False}

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cgsim.dram.kernels import kernel
+from cgsim.dram.kernels import inlined, kernel
 from cgsim.engine.clocks import (
     ACCUMULATORS,
     ACTIVATIONS,
@@ -104,7 +104,7 @@ def run_pipeline(
     run = _start(program, plan, work, machine, renewed(memory), journal)
     steps, tiles = program.steps, len(run.finished_at)
     for index in range(len(steps)):
-        _compute(run, index - _AHEAD - 1)
+        _computed(run, index - _AHEAD - 1)
         for tensor in range(OUTPUT):
             if steps[index, WEIGHT_BYTES + 3 * tensor]:
                 ready = _ready(run, index, tensor)
@@ -113,7 +113,7 @@ def run_pipeline(
         run.user[WEIGHTS, weights] = run.user[ACTIVATIONS, activations] = index
         _store(run, index - 2, steps[index, TILE] - _depth(run))
     _store(run, len(steps), tiles)
-    _compute(run, len(steps) - 1)
+    _computed(run, len(steps) - 1)
 
     out, clocks = run.out, run.clocks
     last = np.argmax(clocks.now)  # the lane that ends last is the one that is accounted for
@@ -173,13 +173,13 @@ def _start(
     return run
 
 
-@kernel
+@inlined
 def _depth(run: Run) -> int:
     """Tiles that the activation and the accumulator buffer hold."""
     return run.machine.depth + run.plan.interleaved
 
 
-@kernel
+@inlined
 def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     """Which filling of the weight and of the activation buffer a step uses."""
     at_pixels, at_channels = tile_at(step[TILE], plan)
@@ -190,7 +190,7 @@ def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     return 0, at_pixels
 
 
-@kernel
+@inlined
 def _ready(run: Run, index: int, tensor: int) -> int:
     """When a load may begin: its buffer part is free and, `on_demand`, the gates that want it are known."""
     step = run.program.steps[index]
@@ -199,21 +199,21 @@ def _ready(run: Run, index: int, tensor: int) -> int:
         old = tile - _depth(run)
         if old < 0:
             return 0
-        _compute(run, run.finished_at[old])
+        _computed(run, run.finished_at[old])
         return run.vector_done[old]
     ready = 0
     if step[CONDITIONAL] and run.machine.on_demand:
-        _compute(run, run.decided_at[tile])
+        _computed(run, run.decided_at[tile])
         ready = latest(run.clocks.decided[tile])
     weights, activations = _fillings(index, step, run.plan)
     old = weights - run.machine.depth if tensor == WEIGHTS else activations - _depth(run)
     if old >= 0:
-        _compute(run, run.user[tensor, old])
+        _computed(run, run.user[tensor, old])
         ready = max(ready, run.done[tensor, old])
     return ready
 
 
-@kernel
+@inlined
 def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     """Issue a transfer of a step; when its data are there (see `transfer`).
 
@@ -233,18 +233,18 @@ def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     return there
 
 
-@kernel
+@inlined
 def _tag(index: int, tensor: int) -> int:
     return 3 * (index % (_AHEAD + 1)) + tensor
 
 
-@kernel
+@inlined
 def _metric(step: np.ndarray, tensor: int) -> int:
     late = tensor > WEIGHTS or step[CONDITIONAL]
     return BASE_WEIGHTS_READ + tensor + 1 if late else BASE_WEIGHTS_READ
 
 
-@kernel
+@inlined
 def _store(run: Run, finished: int, tile: int) -> None:
     """Store the tiles that a step up to `finished` ends, and those up to `tile`, in order."""
     at, steps = run.at, run.program.steps
@@ -254,14 +254,14 @@ def _store(run: Run, finished: int, tile: int) -> None:
         if last > finished and own > tile:
             return
         if steps[last, STORE_BYTES]:
-            _compute(run, last)
+            _computed(run, last)
             output = np.int64(OUTPUT)  # no constant: it would be compiled for it
             run.store_done[own] = _move(run, last, output, run.vector_done[own])
             _note(run, last, output, run.store_done[own])
         at[STORED] += 1
 
 
-@kernel
+@inlined
 def _note(run: Run, index: int, tensor: int, there: int) -> None:
     step, memory = run.program.steps[index], run.memory
     tag = STORE_TAG if tensor == OUTPUT else _tag(index, tensor)
@@ -270,12 +270,19 @@ def _note(run: Run, index: int, tensor: int, there: int) -> None:
     note_transfer(run.journal, metric, step[TILE], memory.begun[tag], there, size, memory.bursts[tag])
 
 
-@kernel
+@inlined
 def _arrived(run: Run, index: int, tensor: int) -> int:
     there = arrival(run.memory, run.there[tensor, index])
     run.at[ARRIVED] = max(run.at[ARRIVED], there)
     _note(run, index, tensor, there)
     return there
+
+
+@inlined
+def _computed(run: Run, last: int) -> None:
+    """Array and vector unit have executed all steps up to `last`."""
+    if run.at[NEXT] <= last:
+        _compute(run, last)
 
 
 @kernel

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from cgsim.engine.mapped import dense_of
 from cgsim.explore.plan import Plan, Planned
 from cgsim.explore.tasks import Outcome, Task
 
 SECONDS_PER_TASK = 0.25
 MOST_PER_TASK = 64
+TOGETHER = 4
+"""Slow runs in a task at most, if all execute the dense network alike: it is mapped and replayed once."""
 _TASKS_PER_WORKER = 4
 
 
@@ -35,10 +38,13 @@ class Cutter:
         """Yield the tasks, each of one trace, in the order of the runs."""
         start = 0
         while start < len(self._runs):
-            size = self._size(len(self._runs) - start)
-            name = self._runs[start].trace
+            left = len(self._runs) - start
+            size, first = self._size(left), self._runs[start]
+            most = max(size, min(TOGETHER, left // self._workers))
             stop = start + 1
-            while stop < min(start + size, len(self._runs)) and self._runs[stop].trace == name:
+            while stop < min(start + most, len(self._runs)) and self._runs[stop].trace == first.trace:
+                if stop - start >= size and not _same_dense(first, self._runs[stop]):
+                    break
                 stop += 1
             yield make_task(self._plan, self._runs[start:stop], self._check, self._plan.samples)
             start = stop
@@ -48,6 +54,10 @@ class Cutter:
             return 1
         wanted = SECONDS_PER_TASK * self._seen / max(self._seconds, 1e-9)
         return max(1, min(int(wanted), MOST_PER_TASK, left // (_TASKS_PER_WORKER * self._workers)))
+
+
+def _same_dense(one: Planned, other: Planned) -> bool:
+    return dense_of(one.point.hardware) == dense_of(other.point.hardware)
 
 
 def make_task(

@@ -125,6 +125,15 @@ def of_twin(twin: Stepped, made: list[tuple[int, ...]]) -> list[int]:
     return [*found, twin.drain()]
 
 
+def test_a_write_that_begins_to_drain_while_the_last_read_returns():
+    config = replace(load(DATA / "configs" / "d_hbm2_8Gb_1ch.ini"), trans_queue_size=1, cmd_queue_size=1)
+    c, twin = controller(config, 100), Stepped(config)
+    made = [(0, 64, 1, 0, -1, 0), (1 << 20, 64, 1, 1, -1, 0)]
+    assert of_kernel(c, made, 0) == of_twin(twin, made)
+    assert c.counts[COMMANDS_LOGGED] == len(twin.log)
+    assert c.counts[counters.WRITE_COMMANDS] == 1
+
+
 @settings(max_examples=400 if VALIDATE else 20)
 @given(memories(), calls(), st.sampled_from((0, 1, 7)))
 def test_kernel_does_what_the_stepped_twin_does(config, made, split):

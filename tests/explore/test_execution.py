@@ -289,6 +289,19 @@ def test_tasks_hold_every_run_once_whatever_they_take(points, workers, seconds):
     assert seen == [run.key for run in runs]
 
 
+def test_slow_runs_that_share_the_dense_network_stay_together(paths):
+    grid = {"array.rows": list(range(1, 13)), "dma.conditional_fetch": ["on_demand", "eager"]}
+    plan = plan_of(paths[:1], grid)
+    runs = list(plan.runs())
+    cutter = Cutter(plan, runs, 2, False)
+    sizes = []
+    for task in cutter.tasks():
+        sizes.append(len(task.keys))
+        assert len({hardware["array"]["rows"] for hardware in task.hardware}) == 1
+        cutter.note(Outcome(task.keys[0], {}, seconds=9.0))
+    assert sizes == [2] * 11 + [1] * 2  # the last ones alone, so that both workers end together
+
+
 _PATHS: list[str] = []
 
 
