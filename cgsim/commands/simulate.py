@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cgsim.trace import Trace
 
 FORMATS = ("png", "svg", "pdf")
-PLOTS = ("speedup_vs_flops", "cycles", "roofline")
+PLOTS = ("speedup_vs_flops", "cycles", "roofline", "latency")
 """Plots of a run; that of the bandwidth takes a timeline."""
 
 
