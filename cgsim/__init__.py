@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cgsim.hardware import load_hardware as load_hardware
     from cgsim.results import Run as Run
     from cgsim.results import figures as figures
+    from cgsim.results.html import html_report as html_report
     from cgsim.simulation import simulate as simulate
     from cgsim.simulation import timeline as timeline
     from cgsim.trace import Trace as Trace
@@ -45,6 +46,7 @@ _HOME = {
     "Trace": "cgsim.trace",
     "compare": "cgsim.explore",
     "figures": "cgsim.results",
+    "html_report": "cgsim.results.html",
     "load_hardware": "cgsim.hardware",
     "load_trace": "cgsim.trace",
     "optimize": "cgsim.explore",
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "compare",
     "figures",
+    "html_report",
     "load_hardware",
     "load_trace",
     "models",
