@@ -1,5 +1,5 @@
 # make demo            simulate the shipped ResNet-20 trace and say where the report lies
-# make test            everything that is tested (sets up .venv first, and Verilator for the RTL)
+# make test            everything that is tested (sets up .venv first, Verilator for the RTL and Chromium for reports)
 # make validate        the slow proofs in full, the RTL's too: make test runs a sample of them
 # make validate-rtl    thousands of layers through the RTL, and the shipped trace's; says how many agree
 # make lint            ruff (lint and format) and mypy
@@ -15,7 +15,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test validate validate-rtl lint format bench setup setup-rtl docs docs-reference clean
+.PHONY: demo test validate validate-rtl lint format bench setup setup-rtl setup-chromium docs docs-reference clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
@@ -25,7 +25,7 @@ demo: $(VENV)/.demo-ready
 	@echo "Totals and provenance:  out/summary.json"
 	@echo "Plots:                  $$(ls out/*.png | tr '\n' ' ')"
 
-test: $(VENV)/.all-ready setup-rtl
+test: $(VENV)/.all-ready setup-rtl setup-chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 validate: $(VENV)/.all-ready setup-rtl
@@ -58,11 +58,15 @@ docs-reference: $(VENV)/.demo-ready
 	$(BIN)/python -m cgsim.results.reference docs/columns.md
 	$(BIN)/python -m cgsim.commands.reference docs/command-line.md
 
-setup: $(VENV)/.all-ready setup-rtl
+setup: $(VENV)/.all-ready setup-rtl setup-chromium
 
-# Never fails for want of tools, except in CI: without them the tests of the RTL are skipped and say why.
+# These never fail for want of tools, except in CI: without them tests are skipped and say why.
 setup-rtl:
-	@tools/setup-rtl.sh
+	@tools/setup-packages.sh "The RTL cannot be built" "the tests of the RTL" \
+	  "Verilator 5, a C++ compiler and make" verilator g++ make
+
+setup-chromium:
+	@tools/setup-packages.sh "No HTML report can be opened" "the tests of reports in a browser" "Chromium" chromium
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -53,7 +53,7 @@ LIBRARIES: dict[str, set[str]] = {
     "PIL": {"models"},
     "matplotlib": {"results"},
     "pydantic": {"hardware", "explore"},
-    "yaml": {"dram", "hardware", "models", "explore", "commands"},
+    "yaml": {"dram", "hardware", "models", "results", "explore", "commands"},
     "dask": {"explore"},
     "distributed": {"explore"},
     "optuna": {"explore"},

@@ -1,4 +1,4 @@
-"""tools/setup-rtl.sh, with programs that stand for apt-get, sudo and id; and tests without the tools."""
+"""tools/setup-packages.sh, with programs that stand for apt-get, sudo and id; and tests without the tools."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class Machine:
 
     def setup(self, answer: str | None = None) -> tuple[int, str, list[str]]:
         """(exit status, what it said, what it called); with an `answer` it runs on a terminal."""
-        script = str(ROOT / "tools" / "setup-rtl.sh")
+        words = ("The RTL cannot be built", "the tests of the RTL", "Verilator 5, a C++ compiler and make")
+        script = [str(ROOT / "tools" / "setup-packages.sh"), *words, *PACKAGES.split()]
         if answer is None:
             done = subprocess.run(
-                [script],
+                script,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -52,7 +53,7 @@ class Machine:
             ours, theirs = os.openpty()
             os.write(ours, answer.encode() + b"\n")
             status = subprocess.run(
-                [script], env=self.environment, stdin=theirs, stdout=theirs, check=False
+                script, env=self.environment, stdin=theirs, stdout=theirs, check=False
             ).returncode
             os.close(theirs)
             said = b"".join(iter(lambda: _read(ours), b"")).decode()  # what was echoed may come by itself
@@ -115,7 +116,7 @@ def test_nobody_is_asked_without_a_terminal(bare: Machine) -> None:
     bare.program("make")
     status, said, called = bare.setup()
     assert (status, called) == (0, [])
-    assert "verilator g++ missing. The tests of the RTL are skipped." in said
+    assert "verilator g++ missing. Left out are the tests of the RTL." in said
     assert f"To install: sudo apt-get install {PACKAGES}" in said
 
 

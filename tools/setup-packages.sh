@@ -1,9 +1,13 @@
 #!/bin/sh
-# Installs what the tests of rtl/ need, if it is missing: as root at once, in CI with sudo, on a terminal after
-# a question. Otherwise it says what to install and succeeds: the tests of the RTL are then skipped.
+# Installs Debian packages that some tests need, if they are missing: as root at once, in CI with sudo, on a
+# terminal after a question. Otherwise it says what to install and succeeds: those tests are then skipped.
+#
+#   tools/setup-packages.sh "The RTL cannot be built" "the tests of the RTL" "Verilator 5 and make" verilator make
 set -u
 
-packages="verilator g++ make"
+trouble="$1" tests="$2" in_words="$3"
+shift 3
+packages="$*"
 missing=""
 for tool in $packages; do   # each package is named like its program
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
@@ -11,10 +15,10 @@ done
 [ -z "$missing" ] && exit 0
 
 by_hand="sudo apt-get install $packages"
-say() { echo "The RTL cannot be built:$missing missing. $1"; }
+say() { echo "$trouble:$missing missing. $1"; }
 
 if ! command -v apt-get >/dev/null 2>&1; then
-  say "Install Verilator 5, a C++ compiler and make; on Debian and Ubuntu: $by_hand"
+  say "Install $in_words; on Debian and Ubuntu: $by_hand"
   exit 0
 fi
 
@@ -30,10 +34,10 @@ elif [ -t 0 ] && [ -t 1 ]; then
   read -r answer
   case "$answer" in
     [yY]*) as_root="sudo" ;;
-    *) say "The tests of the RTL are skipped. To install later: $by_hand"; exit 0 ;;
+    *) say "Left out are $tests. To install later: $by_hand"; exit 0 ;;
   esac
 else
-  say "The tests of the RTL are skipped. To install: $by_hand"
+  say "Left out are $tests. To install: $by_hand"
   exit 0
 fi
 
