@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -92,7 +93,9 @@ def _sampler(optuna: Any, search: Search) -> Any:
 
 def _optuna() -> Any:
     try:
-        import optuna
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # of bars in notebooks, which none is
+            import optuna
     except ImportError:
         raise CgsimError("optimize: needs Optuna: pip install 'cgsim[search]' (or --sampler grid)") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
