@@ -36,7 +36,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        found = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield found
         found.close()
 
@@ -72,13 +74,14 @@ def opened(browser, tmp_path):
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
         )
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page, told, asked = context.new_page(), [], []
         page.on("console", lambda message: told.append(message.text))
         page.on("pageerror", lambda error: told.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto((tmp_path / "report.html").as_uri())
-        page.wait_for_selector("html[data-ready=yes]", timeout=120_000)
+        page.wait_for_selector("html[data-ready=yes]")
         assert told == []
         assert [url for url in asked if not url.startswith(("file:", "blob:"))] == []
         return page
