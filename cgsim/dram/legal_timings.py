@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from cgsim.dram.own_config import kind_of, parse_own, read_config
 from cgsim.dram.settings import Config
-from cgsim.dram.yaml_text import load_yaml
 from cgsim.errors import CgsimError
+from cgsim.yamlfile import parse_yaml
 
 
 class Timings(NamedTuple):
@@ -113,7 +113,7 @@ def load_timings(path: str | os.PathLike[str]) -> Timings:
     if kind == "dramsim3":
         return dramsim_timings(text, str(path))
     if kind == "ramulator2":
-        return ramulator_timings(load_yaml(text, str(path)), str(path))
+        return ramulator_timings(parse_yaml(text, str(path)), str(path))
     return standard_timings(parse_own(text, str(path)))
 
 

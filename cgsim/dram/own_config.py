@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim.dram.settings import Config, check
-from cgsim.dram.yaml_text import load_yaml
 from cgsim.errors import CgsimError, nearest
+from cgsim.yamlfile import parse_yaml
 
 if TYPE_CHECKING:
     from cgsim.dram.dramsim_ini import Config as DramsimConfig
@@ -49,7 +49,7 @@ def load_config(path: str | os.PathLike[str]) -> AnyConfig:
     if kind == "ramulator2":
         from cgsim.dram.ramulator_yaml import parse as parse_ramulator
 
-        return parse_ramulator(load_yaml(text, str(path)), str(path))
+        return parse_ramulator(parse_yaml(text, str(path)), str(path))
     return parse_own(text, str(path))
 
 
@@ -85,7 +85,7 @@ def kind_of(text: str, source: str) -> str:
     first = next((line for line in lines if line and line[0] not in "#;"), "")
     if first.startswith("[") and first.partition("]")[0][1:].isidentifier():
         return "dramsim3"
-    document = load_yaml(text, source)
+    document = parse_yaml(text, source)
     if isinstance(document, Mapping):
         if "memory_system" in document or "frontend" in document:
             return "ramulator2"
@@ -102,7 +102,7 @@ def parse_own(text: str, source: str) -> Config:
     Raises:
         CgsimError: a key is unknown, missing, or has a value that is refused.
     """
-    document = load_yaml(text, source)
+    document = parse_yaml(text, source)
     for key in document:
         if key != "dram":
             raise CgsimError(f"{source}: {key}: unknown key, expected dram alone")

@@ -18,8 +18,8 @@ from cgsim.dram.ramulator_config import (
     Scheduler,
     Standard,
 )
-from cgsim.dram.yaml_text import load_yaml
 from cgsim.errors import CgsimError, nearest
+from cgsim.yamlfile import parse_yaml
 
 _MOST_BYTES = 1 << 20
 _MOST = 1 << 40
@@ -38,7 +38,7 @@ def load(path: str | Path) -> Config:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CgsimError(f"{path}: larger than {_MOST_BYTES} bytes, not a configuration of Ramulator")
-        values = load_yaml(path.read_text(encoding="utf-8"), str(path))
+        values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise CgsimError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:

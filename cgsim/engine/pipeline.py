@@ -190,7 +190,7 @@ def _fillings(index: int, step: np.ndarray, plan: Plan) -> tuple[int, int]:
     return 0, at_pixels
 
 
-@inlined
+@kernel
 def _ready(run: Run, index: int, tensor: int) -> int:
     """When a load may begin: its buffer part is free and, `on_demand`, the gates that want it are known."""
     step = run.program.steps[index]
@@ -213,7 +213,7 @@ def _ready(run: Run, index: int, tensor: int) -> int:
     return ready
 
 
-@inlined
+@kernel
 def _move(run: Run, index: int, tensor: int, ready: int) -> int:
     """Issue a transfer of a step; when its data are there (see `transfer`).
 
@@ -244,7 +244,7 @@ def _metric(step: np.ndarray, tensor: int) -> int:
     return BASE_WEIGHTS_READ + tensor + 1 if late else BASE_WEIGHTS_READ
 
 
-@inlined
+@kernel
 def _store(run: Run, finished: int, tile: int) -> None:
     """Store the tiles that a step up to `finished` ends, and those up to `tile`, in order."""
     at, steps = run.at, run.program.steps
@@ -261,7 +261,7 @@ def _store(run: Run, finished: int, tile: int) -> None:
         at[STORED] += 1
 
 
-@inlined
+@kernel
 def _note(run: Run, index: int, tensor: int, there: int) -> None:
     step, memory = run.program.steps[index], run.memory
     tag = STORE_TAG if tensor == OUTPUT else _tag(index, tensor)
@@ -270,7 +270,7 @@ def _note(run: Run, index: int, tensor: int, there: int) -> None:
     note_transfer(run.journal, metric, step[TILE], memory.begun[tag], there, size, memory.bursts[tag])
 
 
-@inlined
+@kernel
 def _arrived(run: Run, index: int, tensor: int) -> int:
     there = arrival(run.memory, run.there[tensor, index])
     run.at[ARRIVED] = max(run.at[ARRIVED], there)

@@ -15,7 +15,7 @@ from cgsim.explore.plan import Plan
 from cgsim.explore.runs import chosen_samples, open_traces
 from cgsim.explore.sampling import Settings, combined, settings_of
 from cgsim.hardware import Hardware, load_hardware
-from cgsim.hardware.yamlfile import read_yaml
+from cgsim.yamlfile import read_yaml
 
 _KEYS = ("name", "traces", "hardware", "vary", "samples", "check")
 

@@ -15,7 +15,7 @@ from cgsim.explore.plan import Plan
 from cgsim.explore.sampling import Axis, read_axis
 from cgsim.hardware import Hardware
 from cgsim.hardware.messages import check_key
-from cgsim.hardware.yamlfile import read_yaml
+from cgsim.yamlfile import read_yaml
 
 SAMPLERS = ("nsga2", "tpe", "random", "grid")
 TRACE = "trace"

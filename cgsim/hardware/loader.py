@@ -9,8 +9,8 @@ from typing import Any
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.hardware.model import Hardware
-from cgsim.hardware.yamlfile import parse_yaml, read_yaml
 from cgsim.shipped import shipped_dir
+from cgsim.yamlfile import parse_yaml, read_yaml
 
 
 def load_hardware(

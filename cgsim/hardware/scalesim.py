@@ -16,7 +16,7 @@ import yaml
 from cgsim.atomic import atomic_path
 from cgsim.errors import CgsimError, nearest
 from cgsim.hardware.model import Hardware
-from cgsim.hardware.yamlfile import read_text
+from cgsim.yamlfile import read_text
 
 REQUIRED = {
     "ArrayHeight": "array.rows",

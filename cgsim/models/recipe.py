@@ -209,7 +209,7 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _read(source: str | Path, method: str | None) -> dict[str, Any]:
-    import yaml
+    from cgsim.yamlfile import read_yaml  # YAML is not for those who make models without recipes
 
     path = Path(source)
     if path.suffix not in (".yaml", ".yml"):
@@ -217,10 +217,7 @@ def _read(source: str | Path, method: str | None) -> dict[str, Any]:
         path = _FOLDER / f"{name}.yaml"
         if not path.is_file():
             raise CgsimError(f"recipe {name!r} is not known{nearest(name, available_recipes())}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CgsimError(f"recipe {str(source)!r}: cannot be read: {' '.join(str(error).split())}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise CgsimError(f"recipe {str(source)!r}: expected keys and values")
     return values

@@ -167,7 +167,7 @@ def test_wrong_type():
         (b"name: \x07\n", "not valid YAML"),
         (b"[" * 5000, "not valid YAML, nested too deeply"),
         (b"clock_mhz: 1" + b"0" * 5000, "not valid YAML, Exceeds the limit"),
-        (b"#" * ((1 << 20) + 1), "larger than 1048576 bytes, not a hardware file"),
+        (b"#" * ((1 << 20) + 1), "larger than 1048576 bytes, too large a file for this"),
         (
             b"a: 1\n---\nb: 2\n",
             "line 2, column 1: expected a single document in the stream but found another document",

@@ -89,7 +89,7 @@ def test_a_recipe_of_another_method_is_refused():
         ("rat: 0.1", "unknown key 'rat' (did you mean 'rate'?)"),
         ("norm: after", "unknown key 'norm' (write it as 'norm_variant' in the section 'gating')"),
         ("order: after_add", "unknown key 'order' (write it as 'order' in the section 'architecture')"),
-        ("weight_decay: 1e-4", "write 1.0e-4"),
+        ("weight_decay: '1e-4'", "write 1.0e-4"),
         ("epochs: -1", "epochs must be"),
         ("epochs: 1.5", "epochs must be int"),
         ("precision: float8", "precision 'float8' is not known"),
@@ -102,7 +102,8 @@ def test_a_recipe_of_another_method_is_refused():
         ("gating: {norm: after}", "gating: unknown key 'norm'"),
         ("method: none\ngating: {target: 1}", "method 'none': gating: unknown key 'target'"),
         ("[1, 2]", "expected keys and values"),
-        ("a: [", "cannot be read"),
+        ("a: [", "r.yaml: line 1, column 5: while parsing a flow node"),
+        ("epochs: 1\nepochs: 2", "r.yaml: line 2, column 1: key 'epochs' is there twice"),
     ],
 )
 def test_files_are_checked(tmp_path, text, message):

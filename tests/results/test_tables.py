@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cgsim.engine.columns import PHASES, STALLS
 from cgsim.errors import CgsimError
-from cgsim.results.plots import PHASE_COLOURS, STALL_COLOURS
+from cgsim.results.phase_colours import PHASE_COLOURS, STALL_COLOURS
 from cgsim.results.tables import compact, describe_hardware, percent, ratio_text
 from cgsim.shorten import shorten
 from tests.results.conftest import HARDWARE, PROVENANCE, make_columns, with_dram

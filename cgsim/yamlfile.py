@@ -53,7 +53,7 @@ def parse_yaml(text: str, source: str) -> Any:
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         problem = " ".join(f"{error.context or ''} {error.problem or ''}".split())
         raise CgsimError(f"{source}:{place} {problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise CgsimError(f"{source}: not valid YAML, {reason}") from None
 
@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a hardware file, without a byte order mark.
+    """Return the text of a file, without a byte order mark.
 
     Raises:
         CgsimError: unreadable, larger than 1 MiB, or not UTF-8.
@@ -79,7 +79,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise CgsimError(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > _MOST_BYTES:
-        raise CgsimError(f"{path}: larger than {_MOST_BYTES} bytes, not a hardware file")
+        raise CgsimError(f"{path}: larger than {_MOST_BYTES} bytes, too large a file for this")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
