@@ -81,10 +81,10 @@ def libraries() -> Iterator[Finding]:
     for extra, lines in requirements()[1].items():
         for requirement in map(Requirement, lines):
             if requirement.name != "cgsim":  # dev holds the other extras
-                yield library(requirement, extra)
+                yield look_for(requirement, extra)
 
 
-def library(requirement: Requirement, extra: str = "") -> Finding:
+def look_for(requirement: Requirement, extra: str = "") -> Finding:
     """Look at one library; import it if it is of no extra."""
     expected = ", ".join(sorted(map(str, requirement.specifier), reverse=True))
     advice = pip_line(extra) if extra else f"pip install '{requirement}'"

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cgsim.errors import CgsimError, nearest
+from cgsim.yamlfile import read_yaml
+
+
+def description(path: str | os.PathLike[str], what: str) -> Any:
+    """Return what a YAML file of `what` holds; raises CgsimError if it is missing or cannot be read."""
+    if not Path(path).is_file():
+        raise CgsimError(f"{os.fspath(path)}: no such file, expected {what} in YAML")
+    return read_yaml(Path(path))
 
 
 def mapping(value: Any, where: str, expected: str) -> Mapping[str, Any]:

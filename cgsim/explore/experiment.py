@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cgsim.errors import CgsimError
-from cgsim.explore.checked import integer, keys_of, mapping, sequence, text
+from cgsim.explore.checked import description, integer, keys_of, mapping, sequence, text
 from cgsim.explore.grid import Point, points_of
 from cgsim.explore.plan import Plan
 from cgsim.explore.runs import chosen_samples, open_traces
 from cgsim.explore.sampling import Settings, combined, settings_of
 from cgsim.hardware import Hardware, load_hardware
-from cgsim.yamlfile import read_yaml
 
 _KEYS = ("name", "traces", "hardware", "vary", "samples", "check")
 
@@ -58,10 +57,8 @@ class Experiment:
         Raises:
             CgsimError: the file cannot be read, or what it says is refused.
         """
-        place = Path(path)
-        if not place.is_file():
-            raise CgsimError(f"{place}: no such file, expected an experiment in YAML")
-        return cls.from_dict(read_yaml(place), source=str(place), folder=place.parent)
+        values = description(path, "an experiment")
+        return cls.from_dict(values, source=str(Path(path)), folder=Path(path).parent)
 
     @classmethod
     def from_dict(

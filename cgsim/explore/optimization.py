@@ -99,7 +99,7 @@ def _searched(
 ) -> list[Trial]:
     from tqdm import tqdm
 
-    proposer = make_proposer(search, space_of(search, opened.traces, TRACE))
+    proposer = make_proposer(search, space_of(search, opened.traces))
     trials: list[Trial] = []
     known: dict[str, Summary] = {}
     with tqdm(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from cgsim.errors import CgsimError
 from cgsim.explore.figures_of_merit import FIGURES
 from cgsim.explore.sampling import Axis
-from cgsim.explore.search import Search
+from cgsim.explore.search import TRACE, Search
 
 Values = dict[str, Any]
 """Variable -> value."""
@@ -116,7 +116,7 @@ def _distribution(optuna: Any, axis: Axis) -> Any:
     return kinds.FloatDistribution(axis.low, axis.high, log=axis.log)
 
 
-def space_of(search: Search, traces: Mapping[str, Any], trace_variable: str) -> list[Axis]:
+def space_of(search: Search, traces: Mapping[str, Any]) -> list[Axis]:
     """Return the variables of a search: its keys, and the trace where there are several."""
-    choice = [Axis(trace_variable, choices=tuple(traces))] if len(traces) > 1 else []
+    choice = [Axis(TRACE, choices=tuple(traces))] if len(traces) > 1 else []
     return [*search.axes, *choice]

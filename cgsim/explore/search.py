@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cgsim.errors import CgsimError, nearest
-from cgsim.explore.checked import integer, keys_of, mapping, sequence, text
+from cgsim.explore.checked import description, integer, keys_of, mapping, sequence, text
 from cgsim.explore.experiment import Experiment
 from cgsim.explore.figures_of_merit import Constraint, known_figure, parse_constraint
 from cgsim.explore.plan import Plan
 from cgsim.explore.sampling import Axis, read_axis
 from cgsim.hardware import Hardware
 from cgsim.hardware.messages import check_key
-from cgsim.yamlfile import read_yaml
 
 SAMPLERS = ("nsga2", "tpe", "random", "grid")
 TRACE = "trace"
@@ -73,10 +72,8 @@ class Search:
         Raises:
             CgsimError: the file cannot be read, or what it says is refused.
         """
-        place = Path(path)
-        if not place.is_file():
-            raise CgsimError(f"{place}: no such file, expected a search in YAML")
-        return cls.from_dict(read_yaml(place), source=str(place), folder=place.parent)
+        values = description(path, "a search")
+        return cls.from_dict(values, source=str(Path(path)), folder=Path(path).parent)
 
     @classmethod
     def from_dict(cls, values: Any, *, source: str = "search", folder: str | os.PathLike[str] = "") -> Search:

@@ -90,7 +90,7 @@ def test_a_wheel_tells_the_same_from_its_metadata(monkeypatch):
     ],
 )
 def test_libraries(line, extra, state, advice):
-    found = libraries.library(Requirement(line), extra)
+    found = libraries.look_for(Requirement(line), extra)
     assert (found.state, found.advice, found.required) == (state, advice, not extra)
 
 
@@ -99,14 +99,14 @@ def test_a_library_that_cannot_be_imported_is_broken(monkeypatch):
         raise ImportError("Numba needs NumPy 2.5 or less")
 
     monkeypatch.setattr(libraries.importlib, "import_module", fail)
-    found = libraries.library(Requirement("packaging>=20"))
+    found = libraries.look_for(Requirement("packaging>=20"))
     version = metadata.version("packaging")
     assert (found.state, found.found) == (
         "broken",
         f"{version}: ImportError: Numba needs NumPy 2.5 or less",
     )
     assert found.advice == "pip install --force-reinstall 'packaging>=20'"
-    assert libraries.library(Requirement("packaging>=20"), "search").state == "ok"
+    assert libraries.look_for(Requirement("packaging>=20"), "search").state == "ok"
 
 
 @pytest.fixture
