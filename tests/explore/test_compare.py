@@ -16,6 +16,7 @@ from cgsim.explore import Outcome, SerialExecutor
 from cgsim.explore.comparisons import _constant
 from cgsim.results.compared import COLUMNS, SAMPLE_COLUMNS
 from tests.explore.comparable import GRANULARITY, write
+from tests.explore.workers import Interrupted
 
 TINY = 1 / 1024  # one byte, in KiB
 compare = partial(cgsim.compare, workers=1)
@@ -285,23 +286,14 @@ def test_where_every_run_fails_there_is_nothing_to_compare(traces, tmp_path):
 
 
 def test_an_interrupted_comparison_goes_on_and_repeats_nothing(traces, tmp_path):
-    seen = []
-
-    class Interrupted(SerialExecutor):
-        def run(self, function, tasks):
-            for task in tasks:
-                yield function(task)
-                seen.extend(task.keys)
-                if len(seen) == 2:
-                    raise KeyboardInterrupt
-
+    executor = Interrupted(after=2)
     both = [traces["cgnet"], traces["dense"]]
     grid = {"array.rows": [8, 16]}
     whole = compare(both, "edge-16x16", grid)
     with pytest.raises(KeyboardInterrupt, match="2 of 4 runs done; the same command goes on"):
-        compare(both, "edge-16x16", grid, executor=Interrupted(), output=tmp_path)
-    again = compare(both, "edge-16x16", grid, executor=Interrupted(), output=tmp_path)
-    assert sorted(seen) == sorted(whole.table["row"])
+        compare(both, "edge-16x16", grid, executor=executor, output=tmp_path)
+    again = compare(both, "edge-16x16", grid, executor=executor, output=tmp_path)
+    assert sorted(executor.seen) == sorted(whole.table["row"])
     pd.testing.assert_frame_equal(again.table, whole.table)
     assert all((again.samples[name] == whole.samples[name]).all() for name in whole.samples)
 

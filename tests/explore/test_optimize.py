@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 import cgsim
 from cgsim.errors import CgsimError
-from cgsim.explore import Search, SerialExecutor
+from cgsim.explore import Search
 from cgsim.explore.figures_of_merit import FIGURES, parse_constraint
 from cgsim.explore.front import best_of
 from cgsim.explore.proposals import make_proposer
 from cgsim.results.pareto import pareto
 from cgsim.trace import synthesize, tiny_network
+from tests.explore.workers import Interrupted
 
 GRID = {"array.rows": [2, 4, 8, 16], "array.cols": [2, 4, 8, 16]}
 HARDWARE = cgsim.load_hardware("edge-16x16", {"array.column_groups": 1}).to_dict()
@@ -103,28 +104,14 @@ def test_processes_give_the_same_search(values):
 
 
 def test_a_stopped_search_ends_as_if_it_had_not_stopped_and_repeats_nothing(values, tmp_path):
-    ran = []
-
-    class Interrupted(SerialExecutor):
-        left = 5
-
-        def run(self, function, tasks):
-            for task in tasks:
-                if self.left == 0:
-                    raise KeyboardInterrupt
-                self.left -= 1
-                ran.extend(task.keys)
-                yield function(task)
-
+    executor = Interrupted(after=5)
     values = values | {"trials": 24, "batch": 8}
     whole = cgsim.optimize(values, workers=1, output=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt, match="of 24 trials done; the same command goes on"):
-        cgsim.optimize(values, executor=Interrupted(), output=tmp_path / "stopped")
-    goes_on = Interrupted()
-    goes_on.left = -1
-    again = cgsim.optimize(values, executor=goes_on, output=tmp_path / "stopped")
+        cgsim.optimize(values, executor=executor, output=tmp_path / "stopped")
+    again = cgsim.optimize(values, executor=executor, output=tmp_path / "stopped")
     pd.testing.assert_frame_equal(again, whole)
-    assert len(ran) == len(set(ran))
+    assert len(executor.seen) == len(set(executor.seen)) > 5
     told = [json.loads((tmp_path / name / "pareto.json").read_text()) for name in ("whole", "stopped")]
     assert told[0]["front"] == told[1]["front"]
     assert told[0]["provenance"]["vary"] == GRID

@@ -13,8 +13,9 @@ import pytest
 
 import cgsim
 from cgsim.errors import CgsimError
-from cgsim.explore import Outcome, SerialExecutor, run_task
+from cgsim.explore import Outcome, run_task
 from cgsim.trace import synthesize, tiny_network
+from tests.explore.workers import Interrupted
 
 GRID = {"array.rows": [4, 8], "array.cols": [8, 16]}
 TINY = 1 / 1024  # one byte, in KiB
@@ -204,22 +205,13 @@ def test_the_table_of_samples_adds_up_to_the_table_of_runs(traces, tmp_path):
 
 
 def test_an_interrupted_sweep_goes_on_and_repeats_nothing(traces, tmp_path):
-    seen = []
-
-    class Interrupted(SerialExecutor):
-        def run(self, function, tasks):
-            for task in tasks:
-                yield function(task)
-                seen.extend(task.keys)
-                if len(seen) == 3:
-                    raise KeyboardInterrupt
-
+    executor = Interrupted(after=3)
     whole = cgsim.sweep(traces, "edge-16x16", GRID, workers=1)
     with pytest.raises(KeyboardInterrupt, match="3 of 8 runs done; the same command goes on"):
-        cgsim.sweep(traces, "edge-16x16", GRID, executor=Interrupted(), output=tmp_path)
+        cgsim.sweep(traces, "edge-16x16", GRID, executor=executor, output=tmp_path)
     assert files(tmp_path) == ["parts"]
-    again = cgsim.sweep(traces, "edge-16x16", GRID, executor=Interrupted(), output=tmp_path)
-    assert sorted(seen) == sorted(whole["row"])
+    again = cgsim.sweep(traces, "edge-16x16", GRID, executor=executor, output=tmp_path)
+    assert sorted(executor.seen) == sorted(whole["row"])
     pd.testing.assert_frame_equal(again, whole)
 
 

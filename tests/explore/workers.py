@@ -6,7 +6,21 @@ import os
 import time
 from pathlib import Path
 
-from cgsim.explore import Outcome, Task
+from cgsim.explore import Outcome, SerialExecutor, Task
+
+
+class Interrupted(SerialExecutor):
+    """Is interrupted, once, when it has done so many runs; `seen` are the keys of all it has done."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.seen = after, []
+
+    def run(self, function, tasks):
+        for one in tasks:
+            yield function(one)
+            self.seen.extend(one.keys)
+            if len(self.seen) == self.after:
+                raise KeyboardInterrupt
 
 
 def task(*names: str, trace: str = "") -> Task:
