@@ -18,7 +18,8 @@ module gated_array
     parameter int ITEMS = 1024,  // column folds x convolution groups
     parameter int OWN = 1024,  // column folds x parts of the reduction
     parameter int PARTS = 256,  // parts of the reduction, of both phases
-    parameter int THRESHOLDS = 1024  // thresholds per column
+    parameter int THRESHOLDS = 1024,  // thresholds per column
+    parameter bit BANKED = 1'b1  // banks of the activation buffer may conflict; 0 leaves the arbiter out
 ) (
     input logic clk,
     input logic reset_in,
@@ -126,15 +127,21 @@ module gated_array
   logic [GROUPS-1:0] ask, grant;
   index_t ask_index[GROUPS];
   logic [51:0] ask_word[GROUPS];
-  arbiter #(
-      .GROUPS(GROUPS)
-  ) i_arbiter (
-      .banks(cfg.banks),
-      .ask,
-      .index(ask_index),
-      .word(ask_word),
-      .grant
-  );
+  if (BANKED) begin : g_banked
+    arbiter #(
+        .GROUPS(GROUPS)
+    ) i_arbiter (
+        .banks(cfg.banks),
+        .ask,
+        .index(ask_index),
+        .word(ask_word),
+        .grant
+    );
+  end else begin : g_ideal
+    assign grant = ask;
+    logic unused;
+    assign unused = &{1'b0, ask_index[0], ask_word[0]};
+  end
 
   logic [GROUPS-1:0] first, last;
   logic signed [SUM_BITS-1:0] sums[COLS];

@@ -3,6 +3,10 @@
 // The candidates of a fold are examined `window` at a time; a window takes `window_cycles` cycles and is known
 // in the last of them. What it found is pushed in the same cycle, as far as the queue has room; the next window
 // begins when all of it has been pushed. What is pushed may be popped in the same cycle.
+//
+// The queue holds windows, not indices: indices found in one cycle would need as many ports. A count of the
+// vectors found and not yet popped tells whether `depth` of them would fill the queue; the lowest bit of the
+// oldest window is the vector at its head.
 module scanner
   import cgsim_pkg::*;
 #(
@@ -27,86 +31,114 @@ module scanner
     input logic pop
 );
   localparam int SLOT_BITS = QUEUE == 1 ? 1 : $clog2(QUEUE);
+  localparam int BIT_BITS = $clog2(WINDOW);
   typedef logic [SLOT_BITS-1:0] slot_t;
+  typedef struct packed {
+    index_t base;  // its first candidate
+    logic [WINDOW-1:0] bits;  // found in it, not popped yet
+  } window_t;
 
-  index_t queue[QUEUE], next_queue[QUEUE];
+  window_t front;  // the oldest window; empty only if all are
+  window_t queue[QUEUE];  // the windows behind it
   slot_t oldest, free;
-  index_t held;  // occupancy of the queue
+  logic [SLOT_BITS:0] held;  // windows in the queue
+  index_t waiting;  // vectors found and not yet popped
+  logic full;  // more than the queue may hold: some are not pushed yet
   index_t position;  // first candidate that no window has shown yet
-  index_t base;  // first candidate of the last window
   index_t waited;  // cycles spent on the window that is being read
-  logic [WINDOW-1:0] left;  // found in the last window, not pushed yet
 
   // The state as this cycle finds it.
-  index_t now_held, now_position, now_waited;
-  logic [WINDOW-1:0] now_left;
+  index_t now_waiting, now_position, now_waited;
+  logic now_full;
+  window_t now_front;
   slot_t now_oldest, now_free;
+  logic [SLOT_BITS:0] now_held;
   always_comb begin
-    now_held = restart ? '0 : held;
+    now_waiting = restart ? '0 : waiting;
+    now_full = !restart && full;
     now_position = restart ? '0 : position;
     now_waited = restart ? '0 : waited;
-    now_left = restart ? '0 : left;
+    now_front = restart ? '0 : front;
     now_oldest = restart ? '0 : oldest;
     now_free = restart ? '0 : free;
+    now_held = restart ? '0 : held;
   end
 
   // The window: known now, or still being read.
   logic reading, known;
   index_t size, before_skip;
-  logic [WINDOW-1:0] shown;
+  logic [WINDOW-1:0] seen;
+  window_t shown;
   always_comb begin
-    reading = now_left == '0 && now_position < count;
+    reading = !now_full && now_position < count;
     known = reading && now_waited + 1 >= window_cycles;
     read_address[0] = need + first + now_position;
     read_address[1] = read_address[0] + skip;
     size = count - now_position < window ? count - now_position : window;
     before_skip = now_position < skip_from ? skip_from - now_position : '0;
-    shown = read[1];
-    if (before_skip >= INDEX_BITS'(WINDOW)) shown = read[0];
-    else if (before_skip != '0) shown = (read[0] & ~('1 << before_skip)) | (read[1] & ('1 << before_skip));
-    if (size < INDEX_BITS'(WINDOW)) shown &= ~('1 << size);
+    seen = read[1];
+    if (before_skip >= INDEX_BITS'(WINDOW)) seen = read[0];
+    else if (before_skip != '0) seen = (read[0] & ~('1 << before_skip)) | (read[1] & ('1 << before_skip));
+    if (size < INDEX_BITS'(WINDOW)) seen &= ~('1 << size);
+    shown.base = now_position;
+    shown.bits = known ? seen : '0;
   end
 
-  // The queue. A ring: the loop looks for the bits that are set, lowest first.
+  // How many vectors are waiting with those of this cycle.
+  index_t total;
+  always_comb begin
+    total = now_waiting;
+    for (int v = 0; v < WINDOW; v++) total = total + INDEX_BITS'(shown.bits[v]);
+  end
+
+  // The head: the lowest bit of the oldest window, which may be the one just shown.
+  window_t first_window;
+  logic [WINDOW-1:0] lowest, rest;
+  logic [BIT_BITS-1:0] place;
+  index_t candidate;
+  always_comb begin
+    first_window = now_front.bits != '0 ? now_front : shown;
+    lowest = first_window.bits & (~first_window.bits + 1'b1);
+    rest = first_window.bits & ~lowest;
+    place = '0;
+    for (int v = 0; v < WINDOW; v++) place |= lowest[v] ? BIT_BITS'(v) : '0;
+    candidate = first_window.base + INDEX_BITS'(place);
+    found = first_window.bits != '0;
+    head = first + candidate + (candidate < skip_from ? '0 : skip);
+  end
+
+  // The queue, a ring: what is shown goes to its end, or to the front if nothing is left there.
   function automatic slot_t after(slot_t slot);
     return slot == SLOT_BITS'(QUEUE - 1) ? '0 : slot + 1'b1;
   endfunction
 
-  logic [WINDOW-1:0] next_left;
-  index_t now_base, full, candidate;
-  slot_t next_free;
+  logic front_is_done, arrives, enters_queue, leaves_queue;
   always_comb begin
-    next_left = known ? shown : now_left;
-    now_base = known ? now_position : base;
-    next_queue = queue;
-    next_free = now_free;
-    full = now_held;
-    candidate = '0;
-    if (run && next_left != '0) begin
-      for (int v = 0; v < WINDOW; v++) begin
-        if (next_left[v] && full < depth) begin
-          candidate = now_base + INDEX_BITS'(v);
-          next_queue[next_free] = first + candidate + (candidate < skip_from ? '0 : skip);
-          next_free = after(next_free);
-          full = full + 1;
-          next_left[v] = 1'b0;
-        end
-      end
-    end
-    found = full != '0;
-    head = next_queue[now_oldest];
+    front_is_done = pop && rest == '0;
+    arrives = shown.bits != '0 && now_front.bits != '0;
+    leaves_queue = front_is_done && now_held != '0;
+    enters_queue = arrives && !(front_is_done && now_held == '0);
   end
 
   always_ff @(posedge clk) begin
     if (run) begin
-      queue <= next_queue;
-      free <= next_free;
-      left <= next_left;
-      base <= now_base;
+      waiting <= pop ? total - 1 : total;
+      full <= total > depth;
       position <= known ? now_position + size : now_position;
       waited <= reading && !known ? now_waited + 1 : '0;
-      oldest <= pop ? after(now_oldest) : now_oldest;
-      held <= pop ? full - 1 : full;
+      if (!front_is_done) begin
+        front.base <= first_window.base;
+        front.bits <= pop ? rest : first_window.bits;
+      end else if (leaves_queue) begin
+        front <= queue[now_oldest];
+      end else begin
+        front.base <= shown.base;
+        front.bits <= arrives ? shown.bits : '0;
+      end
+      if (enters_queue) queue[now_free] <= shown;
+      free <= enters_queue ? after(now_free) : now_free;
+      oldest <= leaves_queue ? after(now_oldest) : now_oldest;
+      held <= now_held + (SLOT_BITS + 1)'(enters_queue) - (SLOT_BITS + 1)'(leaves_queue);
     end
   end
 endmodule

@@ -62,7 +62,7 @@ FAULTS: dict[str, tuple[Kind, str, str, str]] = {
         "now_waited + 1 >= window_cycles",
         "now_waited >= window_cycles",
     ),
-    "the queue holds an index more": ("output", "scanner.sv", "full < depth", "full <= depth"),
+    "the queue holds an index more": ("output", "scanner.sv", "total > depth", "total > depth + 1"),
     "a word is not broadcast": (
         "stationary",
         "arbiter.sv",
