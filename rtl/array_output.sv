@@ -49,7 +49,16 @@ module array_output #(
   logic [DIAGONALS-1:0] is_step[GROUPS], is_first[GROUPS], is_last[GROUPS];
 
   // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d).
+  localparam int ROW_BITS = ROWS == 1 ? 1 : $clog2(ROWS);
+  localparam int COLUMN_BITS = WIDTH == 1 ? 1 : $clog2(WIDTH);
+  localparam int EXIT_BITS = COLS == 1 ? 1 : $clog2(COLS);
+  bit [ROW_BITS-1:0] row_at;
+  bit [COLUMN_BITS-1:0] column_at;
+  bit [EXIT_BITS-1:0] exit_at;
   int row_now, column_now, exit_now;
+  assign row_now = int'(row_at);
+  assign column_now = int'(column_at);
+  assign exit_now = int'(exit_at);
   operand_t vectors[ROWS][GROUPS*ROWS];
   operand_t steps[WIDTH][COLS];
   sum_t leaving[COLS][COLS];
@@ -176,11 +185,11 @@ module array_output #(
     was_step <= is_step;
     was_first <= is_first;
     was_last <= is_last;
-    vectors[row_now] <= moving;
-    steps[column_now] <= weights;
-    leaving[exit_now] <= exits;
-    row_now <= row_now == ROWS - 1 ? 0 : row_now + 1;
-    column_now <= column_now == WIDTH - 1 ? 0 : column_now + 1;
-    exit_now <= exit_now == COLS - 1 ? 0 : exit_now + 1;
+    vectors[row_at] <= moving;
+    steps[column_at] <= weights;
+    leaving[exit_at] <= exits;
+    row_at <= row_now == ROWS - 1 ? '0 : row_at + 1'b1;
+    column_at <= column_now == WIDTH - 1 ? '0 : column_at + 1'b1;
+    exit_at <= exit_now == COLS - 1 ? '0 : exit_at + 1'b1;
   end
 endmodule

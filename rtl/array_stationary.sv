@@ -43,7 +43,16 @@ module array_stationary #(
   sum_t partial[ROWS*COLS];  // for the PE below
 
   // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d).
+  localparam int ROW_BITS = ROWS == 1 ? 1 : $clog2(ROWS);
+  localparam int COLUMN_BITS = WIDTH == 1 ? 1 : $clog2(WIDTH);
+  localparam int EXIT_BITS = COLS == 1 ? 1 : $clog2(COLS);
+  bit [ROW_BITS-1:0] row_at;
+  bit [COLUMN_BITS-1:0] column_at;
+  bit [EXIT_BITS-1:0] exit_at;
   int row_now, column_now, exit_now;
+  assign row_now = int'(row_at);
+  assign column_now = int'(column_at);
+  assign exit_now = int'(exit_at);
   operand_t vectors[ROWS][GROUPS*ROWS];
   operand_t written[WIDTH][COLS];
   logic [GROUPS-1:0] write[WIDTH];
@@ -118,10 +127,10 @@ module array_stationary #(
     end
     next_shadow = shadow;
     for (int g = 0; g < GROUPS; g++) begin
-      if (load[g]) next_shadow[int'(load_row[g])*COLS+g*WIDTH] = stationary[g*WIDTH];
+      if (load[g]) next_shadow[int'(ROW_BITS'(load_row[g]))*COLS+g*WIDTH] = stationary[g*WIDTH];
       for (int c = 1; c < WIDTH; c++) begin
         if (write[ago(column_now, c, WIDTH)][g]) begin
-          next_shadow[int'(write_row[ago(column_now, c, WIDTH)][g])*COLS+g*WIDTH+c] =
+          next_shadow[int'(ROW_BITS'(write_row[ago(column_now, c, WIDTH)][g]))*COLS+g*WIDTH+c] =
               written[ago(column_now, c, WIDTH)][g*WIDTH+c];
         end
       end
@@ -131,14 +140,14 @@ module array_stationary #(
     shadow <= next_shadow;
     partial <= next_partial;
     swapped <= token;
-    vectors[row_now] <= moving;
-    written[column_now] <= stationary;
-    write[column_now] <= load;
-    write_row[column_now] <= load_row;
+    vectors[row_at] <= moving;
+    written[column_at] <= stationary;
+    write[column_at] <= load;
+    write_row[column_at] <= load_row;
     for (int c = 0; c < COLS; c++) bottom[c] = next_partial[(ROWS-1)*COLS+c];
-    leaving[exit_now] <= bottom;
-    row_now <= row_now == ROWS - 1 ? 0 : row_now + 1;
-    column_now <= column_now == WIDTH - 1 ? 0 : column_now + 1;
-    exit_now <= exit_now == COLS - 1 ? 0 : exit_now + 1;
+    leaving[exit_at] <= bottom;
+    row_at <= row_now == ROWS - 1 ? '0 : row_at + 1'b1;
+    column_at <= column_now == WIDTH - 1 ? '0 : column_at + 1'b1;
+    exit_at <= exit_now == COLS - 1 ? '0 : exit_at + 1'b1;
   end
 endmodule

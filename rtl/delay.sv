@@ -17,7 +17,8 @@ module delay #(
     logic unused;
     assign unused = &{1'b0, clk, reset};
   end else begin : g_ring
-    int now;
+    localparam int NOW_BITS = CYCLES == 1 ? 1 : $clog2(CYCLES);
+    bit [NOW_BITS-1:0] now;
     logic [BITS-1:0] ring[CYCLES];
     logic [CYCLES-1:0] valids;
     assign valid_out = valids[now];
@@ -26,7 +27,7 @@ module delay #(
       ring[now] <= data;
       if (reset) valids <= '0;
       else valids[now] <= valid;
-      now <= now == CYCLES - 1 ? 0 : now + 1;
+      now <= int'(now) == CYCLES - 1 ? '0 : now + 1'b1;
     end
   end
 endmodule

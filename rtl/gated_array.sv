@@ -19,6 +19,7 @@ module gated_array
     parameter int OWN = 1024,  // column folds x parts of the reduction
     parameter int PARTS = 256,  // parts of the reduction, of both phases
     parameter int THRESHOLDS = 1024,  // thresholds per column
+    parameter bit GATED = 1'b1,  // 0 leaves the gate unit out: base phases only
     parameter bit BANKED = 1'b1  // banks of the activation buffer may conflict; 0 leaves the arbiter out
 ) (
     input logic clk,
@@ -69,7 +70,7 @@ module gated_array
       case (host.address[4:0])
         0: begin
           {cfg.overlapped, cfg.direct, cfg.lockstep, cfg.meet, cfg.gated, cfg.scanned, cfg.by_vector} <=
-              host.data[6:0];
+              host.data[6:0] & (GATED ? '1 : ~7'b0000110);
         end
         1: cfg.slots <= 16'(host.data);
         2: cfg.folds <= 16'(host.data);
