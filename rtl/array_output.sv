@@ -48,20 +48,15 @@ module array_output #(
   logic [DIAGONALS-1:0] was_step[GROUPS], was_first[GROUPS], was_last[GROUPS];
   logic [DIAGONALS-1:0] is_step[GROUPS], is_first[GROUPS], is_last[GROUPS];
 
-  // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d).
+  // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d). Each is
+  // a memory of its own with one reader, and holds what the groups have in it side by side.
   localparam int ROW_BITS = ROWS == 1 ? 1 : $clog2(ROWS);
   localparam int COLUMN_BITS = WIDTH == 1 ? 1 : $clog2(WIDTH);
   localparam int EXIT_BITS = COLS == 1 ? 1 : $clog2(COLS);
   bit [ROW_BITS-1:0] row_at;
   bit [COLUMN_BITS-1:0] column_at;
   bit [EXIT_BITS-1:0] exit_at;
-  int row_now, column_now, exit_now;
-  assign row_now = int'(row_at);
-  assign column_now = int'(column_at);
-  assign exit_now = int'(exit_at);
-  operand_t vectors[ROWS][GROUPS*ROWS];
-  operand_t steps[WIDTH][COLS];
-  sum_t leaving[COLS][COLS];
+  sum_t exits[COLS];  // what left the last row
   operand_t from_left[GROUPS*ROWS];
   operand_t from_top[COLS];
 
@@ -74,12 +69,40 @@ module array_output #(
       is_step[g]  = DIAGONALS'({was_step[g], enter[g]});
       is_first[g] = DIAGONALS'({was_first[g], enter[g] & first[g]});
       is_last[g]  = DIAGONALS'({was_last[g], enter[g] & last[g]});
-      for (int r = 0; r < ROWS; r++) begin
-        from_left[g*ROWS+r] = r == 0 ? moving[g*ROWS] : vectors[ago(row_now, r, ROWS)][g*ROWS+r];
+    end
+  end
+
+  for (genvar r = 0; r < ROWS; r++) begin : g_row
+    if (r == 0) begin : g_first
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign from_left[g*ROWS] = moving[g*ROWS];
       end
-      for (int c = 0; c < WIDTH; c++) begin
-        from_top[g*WIDTH+c] = c == 0 ? weights[g*WIDTH] : steps[ago(column_now, c, WIDTH)][g*WIDTH+c];
+    end else begin : g_later
+      (* ram_style = "distributed" *)
+      logic [GROUPS-1:0][OPERAND_BITS-1:0] line[ROWS];
+      logic [GROUPS-1:0][OPERAND_BITS-1:0] word;
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign word[g] = moving[g*ROWS+r];
+        assign from_left[g*ROWS+r] = line[ROW_BITS'(ago(int'(row_at), r, ROWS))][g];
       end
+      always_ff @(posedge clk) line[row_at] <= word;
+    end
+  end
+
+  for (genvar c = 0; c < WIDTH; c++) begin : g_column
+    if (c == 0) begin : g_first
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign from_top[g*WIDTH] = weights[g*WIDTH];
+      end
+    end else begin : g_later
+      (* ram_style = "distributed" *)
+      logic [GROUPS-1:0][OPERAND_BITS-1:0] line[WIDTH];
+      logic [GROUPS-1:0][OPERAND_BITS-1:0] word;
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign word[g] = weights[g*WIDTH+c];
+        assign from_top[g*WIDTH+c] = line[COLUMN_BITS'(ago(int'(column_at), c, WIDTH))][g];
+      end
+      always_ff @(posedge clk) line[column_at] <= word;
     end
   end
 
@@ -95,8 +118,7 @@ module array_output #(
             corner = multiply_add(
                 is_first[0][r+WIDTH-1] ? '0 : total[r*COLS+COLS-1],
                 COLS == 1 ? from_left[r] : right[COLS==1?0 : r*COLS+COLS-2],
-                r == 0 ? (COLS == 1 ? weights[0] : steps[ago(column_now, COLS-1, WIDTH)][COLS-1])
-                    : down[r==0?0 : (r-1)*COLS+COLS-1]
+                r == 0 ? from_top[COLS-1] : down[r==0?0 : (r-1)*COLS+COLS-1]
             );
           end
         end
@@ -104,13 +126,28 @@ module array_output #(
     end
   end else begin : g_no_corner
     assign corner = '0;
+    logic unused;
+    assign unused = &{1'b0, corner};
   end
 
-  always_comb begin
-    for (int g = 0; g < GROUPS; g++) begin
-      for (int c = 0; c < WIDTH; c++) begin
-        sums[g*WIDTH+c] = c == COLS - 1 ? corner : leaving[ago(exit_now, COLS-1-c, COLS)][g*WIDTH+c];
+  for (genvar c = 0; c < WIDTH; c++) begin : g_exit
+    if (c == COLS - 1) begin : g_last
+      assign sums[c] = corner;
+      logic unused;
+      assign unused = &{1'b0, exits[c]};
+    end else if (c == COLS - 2) begin : g_last_but_one
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign sums[g*WIDTH+c] = exits[g*WIDTH+c];
       end
+    end else begin : g_earlier
+      (* ram_style = "distributed" *)
+      logic [GROUPS-1:0][SUM_BITS-1:0] line[COLS];
+      logic [GROUPS-1:0][SUM_BITS-1:0] word;
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign word[g] = exits[g*WIDTH+c];
+        assign sums[g*WIDTH+c] = line[EXIT_BITS'(ago(int'(exit_at), COLS - 2 - c, COLS))][g];
+      end
+      always_ff @(posedge clk) line[exit_at] <= word;
     end
   end
 
@@ -120,7 +157,7 @@ module array_output #(
     sum_t next_total[ROWS*COLS];
     sum_t next_chain[ROWS*COLS];
     logic [ROWS-1:0] next_moves[COLS];
-    sum_t exits[COLS];
+    sum_t next_exits[COLS];
     for (int unsigned at = 0; at < ROWS * COLS; at++) begin
       next_right[at] = right[at==0?0 : at-1];
     end
@@ -156,7 +193,7 @@ module array_output #(
     // The chain: what moves makes way for the sums of the next fold, which stay until its last row has finished.
     next_chain = chain;
     for (int c = 0; c < COLS; c++) begin
-      exits[c] = chain[(ROWS-1)*COLS+c];
+      next_exits[c] = chain[(ROWS-1)*COLS+c];
       next_moves[c] = ROWS'({moves[c], 1'b0});
       if (moves[c] != '0) begin
         for (int r = 1; r < ROWS; r++) begin
@@ -170,7 +207,7 @@ module array_output #(
           for (int c = 0; c < WIDTH; c++) begin
             if (is_last[g][r+c]) begin
               next_chain[r*COLS+g*WIDTH+c] = next_total[r*COLS+g*WIDTH+c];
-              if (direct) exits[g*WIDTH+c] = next_total[r*COLS+g*WIDTH+c];
+              if (direct) next_exits[g*WIDTH+c] = next_total[r*COLS+g*WIDTH+c];
               if (r == ROWS - 1) next_moves[g*WIDTH+c] = '1;
             end
           end
@@ -185,11 +222,9 @@ module array_output #(
     was_step <= is_step;
     was_first <= is_first;
     was_last <= is_last;
-    vectors[row_at] <= moving;
-    steps[column_at] <= weights;
-    leaving[exit_at] <= exits;
-    row_at <= row_now == ROWS - 1 ? '0 : row_at + 1'b1;
-    column_at <= column_now == WIDTH - 1 ? '0 : column_at + 1'b1;
-    exit_at <= exit_now == COLS - 1 ? '0 : exit_at + 1'b1;
+    exits <= next_exits;
+    row_at <= int'(row_at) == ROWS - 1 ? '0 : row_at + 1'b1;
+    column_at <= int'(column_at) == WIDTH - 1 ? '0 : column_at + 1'b1;
+    exit_at <= int'(exit_at) == COLS - 1 ? '0 : exit_at + 1'b1;
   end
 endmodule

@@ -42,22 +42,21 @@ module array_stationary #(
   operand_t shadow[ROWS*COLS];
   sum_t partial[ROWS*COLS];  // for the PE below
 
-  // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d).
+  // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d). Each is
+  // a memory of its own with one reader, and holds what the groups have in it side by side.
   localparam int ROW_BITS = ROWS == 1 ? 1 : $clog2(ROWS);
   localparam int COLUMN_BITS = WIDTH == 1 ? 1 : $clog2(WIDTH);
   localparam int EXIT_BITS = COLS == 1 ? 1 : $clog2(COLS);
   bit [ROW_BITS-1:0] row_at;
   bit [COLUMN_BITS-1:0] column_at;
   bit [EXIT_BITS-1:0] exit_at;
-  int row_now, column_now, exit_now;
-  assign row_now = int'(row_at);
-  assign column_now = int'(column_at);
-  assign exit_now = int'(exit_at);
-  operand_t vectors[ROWS][GROUPS*ROWS];
-  operand_t written[WIDTH][COLS];
-  logic [GROUPS-1:0] write[WIDTH];
-  logic [15:0] write_row[WIDTH][GROUPS];
-  sum_t leaving[COLS][COLS];
+  typedef struct packed {
+    logic write;
+    logic [ROW_BITS-1:0] row;
+    operand_t operand;
+  } load_t;
+  operand_t entering[GROUPS*ROWS];
+  load_t loading[COLS];
   logic [DIAGONALS-1:0] swapped[GROUPS];  // tokens, by the diagonal r + c that they have reached
   logic [DIAGONALS-1:0] token[GROUPS];  // with the one that enters now
 
@@ -65,14 +64,41 @@ module array_stationary #(
     return now >= age ? now - age : now + size - age;
   endfunction
 
-  operand_t entering[GROUPS*ROWS];
-
   always_comb begin
-    for (int g = 0; g < GROUPS; g++) begin
-      token[g] = DIAGONALS'({swapped[g], swap[g]});
-      for (int r = 0; r < ROWS; r++) begin
-        entering[g*ROWS+r] = r == 0 ? moving[g*ROWS] : vectors[ago(row_now, r, ROWS)][g*ROWS+r];
+    for (int g = 0; g < GROUPS; g++) token[g] = DIAGONALS'({swapped[g], swap[g]});
+  end
+
+  for (genvar r = 0; r < ROWS; r++) begin : g_row
+    if (r == 0) begin : g_first
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign entering[g*ROWS] = moving[g*ROWS];
       end
+    end else begin : g_later
+      (* ram_style = "distributed" *)
+      logic [GROUPS-1:0][OPERAND_BITS-1:0] line[ROWS];
+      logic [GROUPS-1:0][OPERAND_BITS-1:0] word;
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign word[g] = moving[g*ROWS+r];
+        assign entering[g*ROWS+r] = line[ROW_BITS'(ago(int'(row_at), r, ROWS))][g];
+      end
+      always_ff @(posedge clk) line[row_at] <= word;
+    end
+  end
+
+  for (genvar c = 0; c < WIDTH; c++) begin : g_column
+    if (c == 0) begin : g_first
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign loading[g*WIDTH] = '{load[g], ROW_BITS'(load_row[g]), stationary[g*WIDTH]};
+      end
+    end else begin : g_later
+      (* ram_style = "distributed" *)
+      load_t [GROUPS-1:0] line[WIDTH];
+      load_t [GROUPS-1:0] word;
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign word[g] = '{load[g], ROW_BITS'(load_row[g]), stationary[g*WIDTH+c]};
+        assign loading[g*WIDTH+c] = line[COLUMN_BITS'(ago(int'(column_at), c, WIDTH))][g];
+      end
+      always_ff @(posedge clk) line[column_at] <= word;
     end
   end
 
@@ -87,13 +113,26 @@ module array_stationary #(
     );
   end else begin : g_no_corner
     assign corner = '0;
+    logic unused;
+    assign unused = &{1'b0, corner};
   end
 
-  always_comb begin
-    for (int g = 0; g < GROUPS; g++) begin
-      for (int c = 0; c < WIDTH; c++) begin
-        sums[g*WIDTH+c] = c == COLS - 1 ? corner : leaving[ago(exit_now, COLS-1-c, COLS)][g*WIDTH+c];
+  for (genvar c = 0; c < WIDTH; c++) begin : g_exit
+    if (c == COLS - 1) begin : g_last
+      assign sums[c] = corner;
+    end else if (c == COLS - 2) begin : g_last_but_one
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign sums[g*WIDTH+c] = partial[(ROWS-1)*COLS+g*WIDTH+c];
       end
+    end else begin : g_earlier
+      (* ram_style = "distributed" *)
+      logic [GROUPS-1:0][SUM_BITS-1:0] line[COLS];
+      logic [GROUPS-1:0][SUM_BITS-1:0] word;
+      for (genvar g = 0; g < GROUPS; g++) begin : g_group
+        assign word[g] = partial[(ROWS-1)*COLS+g*WIDTH+c];
+        assign sums[g*WIDTH+c] = line[EXIT_BITS'(ago(int'(exit_at), COLS - 2 - c, COLS))][g];
+      end
+      always_ff @(posedge clk) line[exit_at] <= word;
     end
   end
 
@@ -102,7 +141,6 @@ module array_stationary #(
     operand_t next_held[ROWS*COLS];
     operand_t next_shadow[ROWS*COLS];
     sum_t next_partial[ROWS*COLS];
-    sum_t bottom[COLS];
     next_held = held;
     for (int g = 0; g < GROUPS; g++) begin
       if (token[g] != '0) begin
@@ -126,28 +164,16 @@ module array_stationary #(
       next_partial[at] = multiply_add(partial[at-COLS], next_passing[at], next_held[at]);
     end
     next_shadow = shadow;
-    for (int g = 0; g < GROUPS; g++) begin
-      if (load[g]) next_shadow[int'(ROW_BITS'(load_row[g]))*COLS+g*WIDTH] = stationary[g*WIDTH];
-      for (int c = 1; c < WIDTH; c++) begin
-        if (write[ago(column_now, c, WIDTH)][g]) begin
-          next_shadow[int'(ROW_BITS'(write_row[ago(column_now, c, WIDTH)][g]))*COLS+g*WIDTH+c] =
-              written[ago(column_now, c, WIDTH)][g*WIDTH+c];
-        end
-      end
+    for (int c = 0; c < COLS; c++) begin
+      if (loading[c].write) next_shadow[int'(loading[c].row)*COLS+c] = loading[c].operand;
     end
     passing <= next_passing;
     held <= next_held;
     shadow <= next_shadow;
     partial <= next_partial;
     swapped <= token;
-    vectors[row_at] <= moving;
-    written[column_at] <= stationary;
-    write[column_at] <= load;
-    write_row[column_at] <= load_row;
-    for (int c = 0; c < COLS; c++) bottom[c] = next_partial[(ROWS-1)*COLS+c];
-    leaving[exit_at] <= bottom;
-    row_at <= row_now == ROWS - 1 ? '0 : row_at + 1'b1;
-    column_at <= column_now == WIDTH - 1 ? '0 : column_at + 1'b1;
-    exit_at <= exit_now == COLS - 1 ? '0 : exit_at + 1'b1;
+    row_at <= int'(row_at) == ROWS - 1 ? '0 : row_at + 1'b1;
+    column_at <= int'(column_at) == WIDTH - 1 ? '0 : column_at + 1'b1;
+    exit_at <= int'(exit_at) == COLS - 1 ? '0 : exit_at + 1'b1;
   end
 endmodule

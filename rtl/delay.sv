@@ -19,6 +19,8 @@ module delay #(
   end else begin : g_ring
     localparam int NOW_BITS = CYCLES == 1 ? 1 : $clog2(CYCLES);
     bit [NOW_BITS-1:0] now;
+    (* ram_style = "distributed" *)
+    (* ram_style = "distributed" *)
     logic [BITS-1:0] ring[CYCLES];
     logic [CYCLES-1:0] valids;
     assign valid_out = valids[now];

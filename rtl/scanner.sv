@@ -39,6 +39,8 @@ module scanner
   } window_t;
 
   window_t front;  // the oldest window; empty only if all are
+  (* ram_style = "distributed" *)
+  (* ram_style = "distributed" *)
   window_t queue[QUEUE];  // the windows behind it
   slot_t oldest, free;
   logic [SLOT_BITS:0] held;  // windows in the queue

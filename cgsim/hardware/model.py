@@ -319,6 +319,47 @@ class Dram(Section):
         )
 
 
+def _limit(unit: str) -> Any:
+    extra = {**_extra(unit), "expected": "an integer from 0 to 100000000"}
+    return Field(
+        default=None,
+        ge=0,
+        le=100_000_000,
+        json_schema_extra=extra,
+        description=f"{unit[0].upper()}{unit[1:]} that there are. Default: those of the device.",
+    )
+
+
+class Fpga(Section):
+    """What an FPGA-style accelerator may take (docs/fpga.md). Counts only where `style` is `fpga`."""
+
+    family: Literal["7-series", "ultrascale+", "ecp5"] | None = Field(
+        default=None,
+        json_schema_extra={**_extra(), "expected": "'7-series', 'ultrascale+', 'ecp5' or null"},
+        description="Family of an FPGA that cgsim does not know by name. Default: that of the device which "
+        "`technology` names.",
+    )
+    macs_per_dsp: Literal[1, 2] = Field(
+        default=1,
+        json_schema_extra=_extra("MACs"),
+        description="2: two int8 products with a common factor in one DSP slice (AMD WP486), which then adds "
+        "nothing: sums take LUTs. Needs `ultrascale+` and an even number of columns in a group.",
+    )
+    usable_percent: float = Field(
+        default=100.0,
+        gt=0,
+        le=100,
+        json_schema_extra=_extra("%"),
+        description="Share of each resource that the accelerator may take; the rest is for what is beside "
+        "it.",
+    )
+    dsp: int | None = _limit("DSP slices")
+    lut: int | None = _limit("LUTs")
+    ff: int | None = _limit("flip-flops")
+    bram36: int | None = _limit("block RAMs of 36 Kb")
+    uram: int | None = _limit("UltraRAMs")
+
+
 class MappingOptions(Section):
     """Choices of the compiler that the machine itself leaves open."""
 
@@ -380,6 +421,7 @@ class Hardware(Section):
     dma: Dma
     dram: Dram
     mapping: MappingOptions = MappingOptions()
+    fpga: Fpga = Fpga()
 
     @property
     def cycle_ns(self) -> float:
@@ -431,6 +473,10 @@ class Hardware(Section):
         except ValidationError as error:
             raise configuration_error(cls, error, source) from None
         hardware._check_memory(source)
+        if hardware.style == "fpga":
+            from cgsim.hardware.fpga import check_fits
+
+            check_fits(hardware, source)
         return hardware
 
     def _check_memory(self, source: str) -> None:
