@@ -15,15 +15,12 @@ import functools
 import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from cgsim.errors import CgsimError, nearest
 from cgsim.hardware.fpga_devices import RESOURCES, Device, devices, find_device
 from cgsim.hardware.fpga_memory import LUTRAM_WORDS, blocks18, luts_of_memory, ultrarams
 from cgsim.yamlfile import read_yaml
-
-if TYPE_CHECKING:
-    from cgsim.hardware.model import Hardware
 
 INDEX_BITS = 20
 """Of a pixel, an address or a count (rtl/cgsim_pkg.sv)."""
@@ -32,6 +29,41 @@ TAG_BITS = 50
 """What travels beside the sums of a vector (`tag_t`)."""
 TABLE_WORDS = {"parts": 256, "folds": 1024}
 """Depths of the tables of a layer (parameters of rtl/gated_array.sv)."""
+
+
+class Accelerator(Protocol):
+    """What is read of a `cgsim.hardware.Hardware`, which itself asks here whether it fits."""
+
+    @property
+    def name(self) -> str:
+        """`name` of the file."""
+
+    @property
+    def technology(self) -> str | None:
+        """`technology` of the file."""
+
+    @property
+    def array(self) -> Any:
+        """Section `array`."""
+
+    @property
+    def gate_unit(self) -> Any:
+        """Section `gate_unit`."""
+
+    @property
+    def vector_unit(self) -> Any:
+        """Section `vector_unit`."""
+
+    @property
+    def buffers(self) -> Any:
+        """Section `buffers`."""
+
+    @property
+    def fpga(self) -> Any:
+        """Section `fpga`."""
+
+    def model_copy(self, *, update: dict[str, Any]) -> Any:
+        """Return a changed copy (pydantic)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +128,7 @@ class Resources(Amounts):
         return {name: getattr(self, name) / limit for name, limit in self.available.items() if limit}
 
 
-def resources(hardware: Hardware) -> Resources:
+def resources(hardware: Accelerator) -> Resources:
     """Estimate what an accelerator takes of its FPGA.
 
     Args:
@@ -125,7 +157,7 @@ def resources(hardware: Hardware) -> Resources:
     )
 
 
-def check_fits(hardware: Hardware, source: str) -> None:
+def check_fits(hardware: Accelerator, source: str) -> None:
     """Raise CgsimError, which `source` begins, if an FPGA-style accelerator does not fit its FPGA.
 
     Without a technology and without limits there is nothing that it would have to fit.
@@ -168,7 +200,7 @@ def _unknown(technology: str | None) -> str:
     return f"unknown FPGA {technology!r}{nearest(technology, devices())}"
 
 
-def _check_packing(hardware: Hardware, family: str) -> None:
+def _check_packing(hardware: Accelerator, family: str) -> None:
     if hardware.fpga.macs_per_dsp == 1:
         return
     if family != "ultrascale+":
@@ -183,7 +215,7 @@ def _check_packing(hardware: Hardware, family: str) -> None:
         )
 
 
-def _available(hardware: Hardware, device: Device | None) -> dict[str, int]:
+def _available(hardware: Accelerator, device: Device | None) -> dict[str, int]:
     """What may be taken of each resource: of the device, or as the file says; in whole numbers."""
     limits = {}
     for name in RESOURCES:
@@ -195,14 +227,14 @@ def _available(hardware: Hardware, device: Device | None) -> dict[str, int]:
     return limits
 
 
-def _ungated(hardware: Hardware) -> Hardware:
+def _ungated(hardware: Accelerator) -> Any:
     """The same accelerator with one feed and no gate unit."""
     array = hardware.array.model_copy(update={"column_groups": 1})
     unit = hardware.gate_unit.model_copy(update={"enabled": False})
     return hardware.model_copy(update={"array": array, "gate_unit": unit})
 
 
-def _parts(hardware: Hardware, family: str, urams: int) -> dict[str, Amounts]:
+def _parts(hardware: Accelerator, family: str, urams: int) -> dict[str, Amounts]:
     logic = array_parts(Shape.of(hardware), family)
     lanes = hardware.vector_unit.lanes
     logic["vector_unit"] = _scaled(costs()[family]["vector_lane"], lanes)
@@ -226,7 +258,7 @@ class Shape:
     macs_per_dsp: int = 1
 
     @classmethod
-    def of(cls, hardware: Hardware) -> Shape:
+    def of(cls, hardware: Accelerator) -> Shape:
         """The array of an accelerator. Scanners examine a power of two of candidates, at least 2."""
         array, unit = hardware.array, hardware.gate_unit
         return cls(
@@ -290,7 +322,7 @@ def _lines(shape: Shape, family: str) -> int:
     )
 
 
-def _buffers(hardware: Hardware, family: str, urams: int) -> dict[str, Amounts]:
+def _buffers(hardware: Accelerator, family: str, urams: int) -> dict[str, Amounts]:
     """The four buffers and the tables of a layer, as block RAM, UltraRAM or LUTs.
 
     Words are what the array takes in a cycle: `rows` activations for each bank (with ideal banks, one bank
