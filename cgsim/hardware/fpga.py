@@ -291,19 +291,30 @@ def array_parts(shape: Shape, family: str) -> dict[str, Amounts]:
         "columns": _scaled(cost["column"], cols),
         "control": _scaled(cost["control"], 1) + _scaled(cost["group"], groups),
     }
+    if rows & (rows - 1):
+        parts["control"] += _scaled(cost["odd_rows"], groups)
+    if groups & (groups - 1):
+        parts["control"] += _scaled(cost["odd_groups"], groups)
     if shape.output:
         parts["control"] += _scaled(cost["row_of_pixels"], rows * groups)
     if shape.gated:
-        queue = luts_of_memory(shape.queue, shape.window + INDEX_BITS, family)
         parts["gate_unit"] = (
             _scaled(cost["gate_unit"], groups)
             + _scaled(cost["gate_unit_bit"], groups * shape.window)
-            + _scaled(cost["gate_unit_column"], cols)
-            + Amounts(lut=groups * queue)
+            + Amounts(lut=_queues(shape, family))
         )
     if shape.banked:
         parts["arbiter"] = _scaled(cost["arbiter"], groups)
     return parts
+
+
+def computed_luts(shape: Shape, family: str) -> int:
+    """LUTs that are computed from shapes: lines, and the queues of the scanners."""
+    return _lines(shape, family) + (_queues(shape, family) if shape.gated else 0)
+
+
+def _queues(shape: Shape, family: str) -> int:
+    return shape.groups * luts_of_memory(shape.queue, shape.window + INDEX_BITS, family)
 
 
 def _lines(shape: Shape, family: str) -> int:
