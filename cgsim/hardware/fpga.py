@@ -291,8 +291,6 @@ def array_parts(shape: Shape, family: str) -> dict[str, Amounts]:
         "columns": _scaled(cost["column"], cols),
         "control": _scaled(cost["control"], 1) + _scaled(cost["group"], groups),
     }
-    if rows & (rows - 1):
-        parts["control"] += _scaled(cost["odd_rows"], groups)
     if groups & (groups - 1):
         parts["control"] += _scaled(cost["odd_groups"], groups)
     if shape.output:
@@ -303,6 +301,8 @@ def array_parts(shape: Shape, family: str) -> dict[str, Amounts]:
             + _scaled(cost["gate_unit_bit"], groups * shape.window)
             + Amounts(lut=_queues(shape, family))
         )
+        if rows & (rows - 1):
+            parts["gate_unit"] += _scaled(cost["odd_rows"], groups)
     if shape.banked:
         parts["arbiter"] = _scaled(cost["arbiter"], groups)
     return parts

@@ -50,7 +50,7 @@ HEAD = """\
 # row_of_pixels      `os`: for each row of each column group
 # gate_unit          scanner and decisions of a column group, beside
 # gate_unit_bit      for each bit that it scans at once
-# odd_rows           for each column group, where rows are no power of two: multiplications, not shifts
+# odd_rows           for each gate unit, where rows are no power of two: multiplications, not shifts
 # odd_groups         likewise, where column groups are none
 # arbiter            for each column group, where the activation buffer has banks
 # vector_lane        synthesis of tests/rtl/vector_lane.v
