@@ -28,6 +28,7 @@ module array_stationary #(
 );
   localparam int WIDTH = COLS / GROUPS;
   localparam int DIAGONALS = ROWS + WIDTH - 1;
+  localparam int STRIDE = 1 << $clog2(COLS);
 
   typedef logic signed [OPERAND_BITS-1:0] operand_t;
   typedef logic signed [SUM_BITS-1:0] sum_t;
@@ -39,7 +40,7 @@ module array_stationary #(
 
   operand_t passing[ROWS*COLS];  // for the right neighbour
   operand_t held[ROWS*COLS];
-  operand_t shadow[ROWS*COLS];
+  operand_t shadow[ROWS*STRIDE];  // the rows begin at powers of two: they are found without a multiplication
   sum_t partial[ROWS*COLS];  // for the PE below
 
   // Lines in which something waits for its row or column: what entered d cycles ago stands at (now - d). Each is
@@ -109,7 +110,7 @@ module array_stationary #(
     assign corner = multiply_add(
         ROWS == 1 ? '0 : partial[ROWS==1?0 : LAST-COLS],
         COLS == 1 ? entering[ROWS-1] : passing[COLS==1?0 : LAST-1],
-        token[0][DIAGONALS-1] ? shadow[LAST] : held[LAST]
+        token[0][DIAGONALS-1] ? shadow[(ROWS-1)*STRIDE+COLS-1] : held[LAST]
     );
   end else begin : g_no_corner
     assign corner = '0;
@@ -139,14 +140,14 @@ module array_stationary #(
   always_ff @(posedge clk) begin
     operand_t next_passing[ROWS*COLS];
     operand_t next_held[ROWS*COLS];
-    operand_t next_shadow[ROWS*COLS];
+    operand_t next_shadow[ROWS*STRIDE];
     sum_t next_partial[ROWS*COLS];
     next_held = held;
     for (int g = 0; g < GROUPS; g++) begin
       if (token[g] != '0) begin
         for (int r = 0; r < ROWS; r++) begin
           for (int c = 0; c < WIDTH; c++) begin
-            if (token[g][r+c]) next_held[r*COLS+g*WIDTH+c] = shadow[r*COLS+g*WIDTH+c];
+            if (token[g][r+c]) next_held[r*COLS+g*WIDTH+c] = shadow[r*STRIDE+g*WIDTH+c];
           end
         end
       end
@@ -165,7 +166,7 @@ module array_stationary #(
     end
     next_shadow = shadow;
     for (int c = 0; c < COLS; c++) begin
-      if (loading[c].write) next_shadow[int'(loading[c].row)*COLS+c] = loading[c].operand;
+      if (loading[c].write) next_shadow[int'(loading[c].row)*STRIDE+c] = loading[c].operand;
     end
     passing <= next_passing;
     held <= next_held;

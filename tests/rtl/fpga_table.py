@@ -75,7 +75,8 @@ FITTED = (
     "xcup-4x8-g4-stationary-w16-q8",
     "xcup-8x8-g2-stationary-w16-q16-banked",
     "xc7-4x4-g1-stationary-w64-q16-ungated",
-    "xc7-8x8-g1-stationary-w64-q16-ungated",
+    "xc7-4x16-g1-stationary-w16-q16",
+    "xc7-16x16-g1-stationary-w64-q16-ungated",
     "xc7-4x4-g2-output-w8-q16",
     "ecp5-8x8-g1-stationary-w64-q16-ungated",
     "ecp5-4x8-g2-stationary-w16-q16",
@@ -87,9 +88,9 @@ FITTED = (
 
 def table(rows: list[Row]) -> str:
     """A line per size, and the largest and mean deviation of those that were not fitted."""
-    lines = [f"{'':<47}{'LUT':>7}{'model':>8}{'':>7}{'FF':>7}{'model':>8}{'':>7}{'DSP':>5}{'model':>6}"]
+    lines = [f"{'':<43}{'LUT':>7}{'model':>8}{'':>7}{'FF':>7}{'model':>8}{'':>7}{'DSP':>5}{'model':>6}"]
     for row in rows:
-        line = f"{row.size.name:<45}{'*' if row.fitted else ' '} "
+        line = f"{row.size.name:<41}{'*' if row.fitted else ' '} "
         for name in COMPARED:
             measured, model, wide = row.measured[name], row.modelled[name], name != "dsp"
             line += f"{measured:>{7 if wide else 5}}{model:>{8 if wide else 6}.0f}"

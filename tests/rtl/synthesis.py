@@ -107,7 +107,6 @@ SIZES = (
     Size(4, 4, 2, kind="output", window=8, family="ecp5"),
     Size(8, 8, kind="output", window=16, family="xc7"),
     Size(8, 8, 8, window=16),
-    Size(8, 16, 4, window=32),
 )
 """What is synthesised for the table, small ones first."""
 
