@@ -295,14 +295,14 @@ def array_parts(shape: Shape, family: str) -> dict[str, Amounts]:
         parts["control"] += _scaled(cost["odd_groups"], groups)
     if shape.output:
         parts["control"] += _scaled(cost["row_of_pixels"], rows * groups)
+        if rows & (rows - 1):
+            parts["control"] += _scaled(cost["odd_rows"], groups)
     if shape.gated:
         parts["gate_unit"] = (
             _scaled(cost["gate_unit"], groups)
             + _scaled(cost["gate_unit_bit"], groups * shape.window)
             + Amounts(lut=_queues(shape, family))
         )
-        if rows & (rows - 1):
-            parts["gate_unit"] += _scaled(cost["odd_rows"], groups)
     if shape.banked:
         parts["arbiter"] = _scaled(cost["arbiter"], groups)
     return parts

@@ -29,10 +29,11 @@ SHARED = (
 DSP = {"7-series": (2, 3), "ultrascale+": (2, 3), "ecp5": (4, 6)}
 """Multipliers of a group's control, and of its gate unit: the same in every size."""
 ODD_DSP = {
-    "odd_rows": {"7-series, ultrascale+": 4, "ecp5": 6},
-    "odd_groups": {"7-series, ultrascale+": 1, "ecp5": 1},
+    "odd_rows": {"7-series, ultrascale+": 4, "ecp5": 8},
+    "odd_groups": {"7-series, ultrascale+": 5, "ecp5": 10},
 }
-"""Multipliers by a number of rows, or of groups, that is no power of two, as seen in synthesis."""
+"""Multipliers by a number of rows, or of groups, that is no power of two, as seen in synthesis; for ECP5, of
+which no such size was synthesised, twice as many, as it is with those above."""
 LANES = {
     "7-series": {"dsp": 2, "lut": 195, "ff": 26},
     "ultrascale+": {"dsp": 2, "lut": 310, "ff": 89},
@@ -50,7 +51,7 @@ HEAD = """\
 # row_of_pixels      `os`: for each row of each column group
 # gate_unit          scanner and decisions of a column group, beside
 # gate_unit_bit      for each bit that it scans at once
-# odd_rows           for each gate unit, where rows are no power of two: multiplications, not shifts
+# odd_rows           `os`: for each column group, where rows are no power of two: multipliers, not shifts
 # odd_groups         likewise, where column groups are none
 # arbiter            for each column group, where the activation buffer has banks
 # vector_lane        synthesis of tests/rtl/vector_lane.v

@@ -77,7 +77,7 @@ FITTED = (
     "xc7-4x4-g1-stationary-w64-q16-ungated",
     "xc7-4x16-g1-stationary-w16-q16",
     "xc7-16x16-g1-stationary-w64-q16-ungated",
-    "xc7-4x4-g2-output-w8-q16",
+    "xc7-8x8-g1-output-w16-q16",
     "ecp5-8x8-g1-stationary-w64-q16-ungated",
     "ecp5-4x8-g2-stationary-w16-q16",
     "ecp5-4x4-g1-stationary-w64-q16-ungated",

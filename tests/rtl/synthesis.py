@@ -107,6 +107,10 @@ SIZES = (
     Size(4, 4, 2, kind="output", window=8, family="ecp5"),
     Size(8, 8, kind="output", window=16, family="xc7"),
     Size(8, 8, 8, window=16),
+    Size(7, 6, 2, window=16),
+    Size(3, 12, 4, window=32, family="xc7"),
+    Size(6, 4, 2, kind="output", window=16),
+    Size(10, 6, gated=False, family="ecp5"),
 )
 """What is synthesised for the table, small ones first."""
 
