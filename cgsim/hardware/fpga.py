@@ -303,6 +303,9 @@ def array_parts(shape: Shape, family: str) -> dict[str, Amounts]:
             + _scaled(cost["gate_unit_bit"], groups * shape.window)
             + Amounts(lut=_queues(shape, family))
         )
+        if shape.queue > LUTRAM_WORDS:
+            blocks = blocks18(shape.queue, shape.window + INDEX_BITS)
+            parts["gate_unit"] += Amounts(bram36=groups * blocks / 2)
     if shape.banked:
         parts["arbiter"] = _scaled(cost["arbiter"], groups)
     return parts
@@ -314,6 +317,8 @@ def computed_luts(shape: Shape, family: str) -> int:
 
 
 def _queues(shape: Shape, family: str) -> int:
+    if shape.queue > LUTRAM_WORDS:
+        return 0  # block RAM
     return shape.groups * luts_of_memory(shape.queue, shape.window + INDEX_BITS, family)
 
 

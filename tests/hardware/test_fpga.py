@@ -215,6 +215,15 @@ def test_small_memories_are_luts() -> None:
     assert resources(hardware).parts["gate_buffer"].lut > 0
 
 
+def test_long_queues_are_block_ram() -> None:
+    short, long = (
+        resources(load_hardware("fpga-zcu102", {"gate_unit.fifo_depth": depth})).parts["gate_unit"]
+        for depth in (64, 512)
+    )
+    assert (short.bram36, long.bram36) == (0, 8 * 3 / 2)  # 8 groups, 512 x (64 + 20) bits
+    assert long.lut < short.lut
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("output", [False, True])
 def test_more_of_anything_never_takes_less(family: str, output: bool) -> None:
