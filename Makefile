@@ -40,7 +40,7 @@ validate-fpga: $(VENV)/.all-ready setup-yosys
 	$(BIN)/python -m tests.rtl.fpga_table --anew
 
 reproduce-cgnet: $(VENV)/.all-ready
-	$(BIN)/python tools/reproduce_cgnet.py
+	$(BIN)/python tools/reproduce_cgnet.py --anew
 
 lint: $(VENV)/.all-ready
 	$(BIN)/ruff check .
