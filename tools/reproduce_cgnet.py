@@ -238,7 +238,7 @@ def draw_arrays(table: pd.DataFrame) -> None:
         first = label if size == "8 x 8" else None
         axes.plot(one["dense_fps"], one["efficiency"], marker, color=colour, markersize=5, label=first)
         if together == 1 and size in NAMED:
-            side = {"xytext": (6, -3), "ha": "left"}  # nothing is drawn there
+            side = {"xytext": (4, -9), "ha": "left"}  # nothing is drawn there
             at = {**side, "textcoords": "offset points", "fontsize": style.SMALL}
             axes.annotate(size, (one["dense_fps"], one["efficiency"]), **at)
     shares = (NEURIPS / REDUCTION, MICRO / REDUCTION)
