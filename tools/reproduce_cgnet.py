@@ -293,7 +293,7 @@ def energy_table(table: pd.DataFrame) -> str:
         if name.startswith("dense_") and name.endswith("_energy_pj") and name != "dense_energy_pj"
     ]
     if not names:
-        return "(no columns of energy in this version)"
+        return "Not measured yet: this version of cgsim counts no energy of array and buffers."
 
     def millijoules(column: str) -> float:
         return float(one[column]) / one["samples"] / 1e9
