@@ -2,7 +2,7 @@
 
 Numba recompiles a kernel when its own file changes, but not when a kernel that it calls changes in another
 file: after an update it would go on with the old one and count wrong cycles. A folder named after a hash of
-all sources cannot go stale.
+the kernels' sources and of all modules that these import cannot go stale.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+
+_KERNEL = re.compile(rb"^@(njit|kernel|inlined)\b", re.MULTILINE)
+_IMPORT = re.compile(rb"^from cgsim\.([a-z_.0-9]+) import", re.MULTILINE)
 
 KEPT = 4
 """Folders of earlier states that stay, for those who switch between versions."""
@@ -59,11 +63,26 @@ def compiled() -> bool:
 def source_digest(package: Path) -> str:
     """Hash of all sources that kernels are made of, 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(
-        path for part in ("dram", "engine", "mapping") for path in package.glob(f"{part}/*.py")
-    ):
+    for path in kernel_sources(package):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def kernel_sources(package: Path) -> list[Path]:
+    """Modules of dram, engine and mapping with kernels in them, and those of these folders that they import."""
+    texts = {
+        path.relative_to(package).with_suffix("").as_posix().replace("/", "."): path.read_bytes()
+        for part in ("dram", "engine", "mapping")
+        for path in package.glob(f"{part}/*.py")
+    }
+    found: set[str] = set()
+    left = [name for name, text in texts.items() if _KERNEL.search(text)]
+    while left:
+        name = left.pop()
+        if name in texts and name not in found:
+            found.add(name)
+            left += [imported.decode() for imported in _IMPORT.findall(texts[name])]
+    return [package / f"{name.replace('.', '/')}.py" for name in sorted(found)]
 
 
 def _forget(home: Path) -> None:

@@ -6,16 +6,34 @@ from pathlib import Path
 
 import pytest
 
-from cgsim.engine.compile_cache import KEPT, cache_folder, source_digest
+import cgsim
+from cgsim.engine.compile_cache import KEPT, cache_folder, kernel_sources, source_digest
 
 
-def test_any_change_of_a_kernel_source_changes_the_folder(tmp_path: Path) -> None:
-    for folder in ("engine", "mapping"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.py").write_text("one")
+def test_a_change_of_a_kernel_or_of_what_it_imports_changes_the_folder(tmp_path: Path) -> None:
+    texts = {
+        "engine/kernels": "from cgsim.mapping.sizes import ROWS\n\n\n@njit(cache=True)\ndef f(): pass\n",
+        "mapping/sizes": "from cgsim.mapping.deeper import COLS\n",
+        "mapping/deeper": "COLS = 1\n",
+        "engine/other": "from cgsim.engine.kernels import f\n",
+    }
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
     before = source_digest(tmp_path)
-    (tmp_path / "mapping" / "a.py").write_text("two")
-    assert source_digest(tmp_path) != before
+    for name, matters in (("engine/other", False), ("mapping/deeper", True), ("engine/kernels", True)):
+        with (tmp_path / f"{name}.py").open("a") as file:
+            file.write("# changed\n")
+        assert (source_digest(tmp_path) != before) == matters, name
+        before = source_digest(tmp_path)
+
+
+def test_every_module_that_compiles_is_a_kernel_source() -> None:
+    package = Path(cgsim.__file__).parent
+    sources = kernel_sources(package)
+    for path in package.glob("*/*.py"):
+        assert path in sources or "@njit" not in path.read_text(), path
 
 
 def test_old_states_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
