@@ -24,6 +24,7 @@ PHASES = {
     "conditional": "needed vectors of the conditional path enter the array, averaged over column groups",
     "drain": "the last results leave the array; `os`: the drain chain is not free",
     "vector": "the vector unit works and nothing else does",
+    "host": "the host prepares and starts the layer (`host.call_us`)",
 }
 STALLS = {
     "activation_load": "the array waits for activations from DRAM",

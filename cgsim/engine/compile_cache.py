@@ -69,7 +69,7 @@ def source_digest(package: Path) -> str:
 
 
 def kernel_sources(package: Path) -> list[Path]:
-    """Modules of dram, engine and mapping with kernels in them, and those of these folders that they import."""
+    """Modules of dram, engine and mapping with kernels in them, and those that these import of them."""
     texts = {
         path.relative_to(package).with_suffix("").as_posix().replace("/", "."): path.read_bytes()
         for part in ("dram", "engine", "mapping")

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cgsim.engine import vector
+from cgsim.engine.activity import FINISHED, OPERATIONS
 from cgsim.engine.dram import Memory, memory
 from cgsim.engine.journal import Journal
 from cgsim.engine.listener import heard
 from cgsim.engine.machine import machine
 from cgsim.engine.metrics import METRICS
-from cgsim.engine.replay import DRAM, RESULTS
+from cgsim.engine.replay import ACTIVE, DRAM, RESULTS
 from cgsim.engine.vector import LOADED, run_vector
 from cgsim.hardware import Hardware
 from cgsim.mapping.layout import whole_regions
@@ -37,10 +39,11 @@ def in_order(tiles: np.ndarray) -> Reads:
 
 
 def on_vector_unit(
-    tiles: np.ndarray, hardware: Hardware, what: str = "", reads: Reads | None = None
+    tiles: np.ndarray, hardware: Hardware, what: str = "", reads: Reads | None = None, finished: int = 0
 ) -> np.ndarray:
     """Counts of `tiles` (`cgsim.mapping.vector`): int64 [RESULTS]. `what` they are part of, for timelines.
 
+    `finished`: activations that they compute.
     Without `reads` operands lie as they are loaded. Results lie behind the operands, as they are stored.
     """
     own_reads = in_order(tiles) if reads is None else reads
@@ -48,7 +51,9 @@ def on_vector_unit(
 
     def run(own: Memory, notes: Journal) -> np.ndarray:
         counts = np.zeros(RESULTS, np.int64)
-        counts[:METRICS], counts[DRAM:] = run_vector(
+        counts[ACTIVE + FINISHED] = finished
+        counts[ACTIVE + OPERATIONS] = tiles[:, vector.OPERATIONS].sum()
+        counts[:METRICS], counts[DRAM:ACTIVE] = run_vector(
             tiles, own_reads.pieces, own_reads.of, results, machine(hardware), own, notes
         )
         return counts

@@ -14,10 +14,11 @@ from cgsim.mapping.plan import Plan
 
 TILE, CONDITIONAL, LAST, CHUNK, OUTPUTS = range(5)
 WEIGHT_BYTES, ACTIVATION_BYTES, RESIDUAL_BYTES, STORE_BYTES = range(5, 17, 3)
-RUN = 17
+VECTORS, ELEMENTS, STATIONARY, READS, SCANNED = range(17, 22)
+RUN = 22
 """Fields of a step. A transfer has three: its bytes, then its pieces [first, end). The last step of a tile
-has the residual operands and the store. From RUN on, for each lane the fields of its run of rounds
-(`cgsim.engine.folds`)."""
+has the residual operands and the store. VECTORS to SCANNED: what the array does (`cgsim.engine.activity`).
+From RUN on, for each lane the fields of its run of rounds (`cgsim.engine.folds`)."""
 ALL = 1 << 40
 
 

@@ -7,6 +7,7 @@ from numba import njit
 
 from cgsim.dram.counters import COUNTERS
 from cgsim.dram.kernels import kernel
+from cgsim.engine.activity import ACTIVITY, count_activity
 from cgsim.engine.bits import count_all, filters_of, unite
 from cgsim.engine.clocks import array_alone
 from cgsim.engine.dram import Memory
@@ -18,8 +19,10 @@ from cgsim.engine.steps import outline, program
 from cgsim.mapping.plan import Plan
 
 ARRAY_CYCLES, ON, DRAM = METRICS, METRICS + 1, METRICS + 2
-"""Fields after those of the pipeline: cycles of the array alone, gates that are on, what the DRAM counted."""
-RESULTS = DRAM + COUNTERS
+ACTIVE = DRAM + COUNTERS
+"""Fields after those of the pipeline: cycles of the array alone, gates that are on, what the DRAM counted,
+and the activity of the array (`cgsim.engine.activity`)."""
+RESULTS = ACTIVE + ACTIVITY
 
 
 @njit(cache=True)
@@ -32,7 +35,8 @@ def replay_dense(
     """
     out = np.zeros(RESULTS, np.int64)
     steps = outline(plan, work, machine)
-    out[:METRICS], out[DRAM:] = run_pipeline(steps, plan, work, machine, memory, journal)
+    out[:METRICS], out[DRAM:ACTIVE] = run_pipeline(steps, plan, work, machine, memory, journal)
+    count_activity(steps, work, machine, out[ACTIVE:])
     if not one_tile(plan):
         steps = outline(whole, work, machine)
     out[ARRAY_CYCLES] = array_alone(steps, whole, work, machine)
@@ -65,7 +69,8 @@ def replay_gated(
         filters = _filters(own, plan, work, machine)
         steps = program(base, plan, work, machine, own, united, filters, moved)
         counted = run_pipeline(steps, plan, work, machine, memory, journal)
-        out[batch, :METRICS], out[batch, DRAM:] = counted
+        out[batch, :METRICS], out[batch, DRAM:ACTIVE] = counted
+        count_activity(steps, work, machine, out[batch, ACTIVE:])
         if not one_tile(plan):
             filters = _filters(own, whole, work, machine)
             steps = program(base_alone, whole, work, machine, own, united, filters, not moved)

@@ -13,18 +13,20 @@ from cgsim.engine.scan import batch_cycles, stream_cycles
 from cgsim.mapping.parts import END, FIRST, LENGTH, SKIP_END, SKIP_FIRST
 from cgsim.mapping.plan import Plan
 
-NEEDED, STREAM, LOAD, WORD, ROW = range(5)
+NEEDED, STREAM, LOAD, WORD, ROW, PIXELS, CANDIDATES = range(7)
+FOLD_FIELDS = 7
 PRESENT, PART, REPEAT = range(3)
 
 
 class Rounds(NamedTuple):
     """Rounds of a phase of a tile: in round p each column group streams one fold, REPEAT times in a row.
 
-    `folds` int64 [P, G, 5]: NEEDED vectors of a group, STREAM cycles until the last of them has entered (0:
-    the group takes no part), LOAD cycles in which its stationary operands (`os`: row addresses) are written,
-    WORD, a number that is equal where groups read the same activations, ROW of `words` that tells which of
-    the candidates [first, end) are needed. `rounds` int64 [P, 3]: PRESENT groups that hold a slot; PART of
-    the reduction; REPEAT, set by `cut`.
+    `folds` int64 [P, G, FOLD_FIELDS]: NEEDED vectors of a group, STREAM cycles until the last of them has
+    entered (0: the group takes no part), LOAD cycles in which its stationary operands (`os`: row addresses)
+    are written, WORD, a number that is equal where groups read the same activations, ROW of `words` that
+    tells which of the candidates [first, end) are needed, PIXELS of its row tile (`os`), CANDIDATES that the
+    index scanner examines for it, also where none is needed. `rounds` int64 [P, 3]: PRESENT groups that hold
+    a slot; PART of the reduction; REPEAT, set by `cut`.
     """
 
     folds: np.ndarray
@@ -36,7 +38,7 @@ class Rounds(NamedTuple):
 
 @njit(cache=True, inline="always")
 def _rounds(positions: int, groups: int, words: np.ndarray, first: int, end: int) -> Rounds:
-    folds = np.zeros((positions, groups, 5), np.int64)
+    folds = np.zeros((positions, groups, FOLD_FIELDS), np.int64)
     return Rounds(folds, np.zeros((positions, 3), np.int64), words, first, end)
 
 
@@ -83,6 +85,19 @@ def _slots(at_pixels: int, at_channels: int, plan: Plan, work: Workload, machine
 
 
 @njit(cache=True)
+def slots_of(
+    at_pixels: int, at_channels: int, plan: Plan, work: Workload, machine: Machine
+) -> tuple[int, int]:
+    """(slots of a tile, streams of them that groups share, round by round, if all groups stream alike)."""
+    slots, groups = _slots(at_pixels, at_channels, plan, work, machine), work.column_groups
+    blocks, shared = work.slot_block[plan.folds[at_channels, 0] * groups :], 0
+    for slot in range(slots):
+        if slot % groups == 0 or (machine.dataflow != IS and blocks[slot] != blocks[slot - 1]):
+            shared += 1
+    return slots, shared
+
+
+@njit(cache=True)
 def _blocks_differ(at_channels: int, plan: Plan, work: Workload) -> bool:
     first, end = plan.folds[at_channels] * work.column_groups
     return work.slot_block[first] != work.slot_block[min(end, len(work.slot_block)) - 1]
@@ -111,6 +126,8 @@ def base_rounds(at_pixels: int, at_channels: int, plan: Plan, work: Workload, ma
                     own = found.folds[position, group]
                     own[NEEDED] = own[STREAM] = using if machine.dataflow == IS else pixels
                     own[LOAD] = 0 if machine.dataflow == OS else machine.rows
+                    if machine.dataflow == OS:
+                        own[PIXELS] = min(machine.rows, pixels - tile * machine.rows)
                     if machine.dataflow != IS:
                         own[WORD] = work.slot_block[first_slot + fold * groups + group] * tiles + tile
                 position += 1
@@ -156,6 +173,7 @@ def _late_pixels(
             own = found.folds[fold, group]
             own[STREAM], own[NEEDED] = stream_cycles(united[row], first, end, work.scanner)
             own[LOAD], own[WORD], own[ROW] = machine.rows, work.slot_block[row], row
+            own[CANDIDATES] = end - first
             row += 1
     return found
 
@@ -170,7 +188,9 @@ def _late_row_tiles(
     first_slot = plan.folds[at_channels, 0] * groups
     most = -(-(end - first) // machine.rows)
     loads, tiles = np.zeros((slots, most), np.int64), np.zeros(slots, np.int64)
+    needed = np.zeros(slots, np.int64)
     for slot in range(slots):
+        needed[slot] = count_range(united[first_slot + slot], first, end)
         tiles[slot] = batch_cycles(
             united[first_slot + slot], first, end, machine.rows, work.scanner, loads[slot]
         )
@@ -184,8 +204,11 @@ def _late_row_tiles(
         for tile in range(max(1, tiles[start : start + present].max())):
             found.rounds[position, PRESENT] = present
             for group in range(present):
+                if tile == 0:
+                    found.folds[position, group, CANDIDATES] = end - first
                 if tile < tiles[start + group]:
                     own = found.folds[position, group]
+                    own[PIXELS] = min(machine.rows, needed[start + group] - tile * machine.rows)
                     own[NEEDED] = own[STREAM] = 1  # set by `cut`
                     own[LOAD] = max(machine.rows, loads[start + group, tile])
                     own[WORD] = (start + group) * most + tile
@@ -231,6 +254,7 @@ def _late_filters(
                 if work.pixel_gates:
                     own[NEEDED] = own[STREAM] = using
                     continue
+                own[CANDIDATES] = using
                 row = filters[plan.first_slot[at_pixels] + fold * groups + group]
                 if work.scanner.window >= using:  # all found in one window
                     own[NEEDED] = count_range(row, low, stop) + count_range(row, again, high)

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from cgsim.dram.kernels import kernel
+from cgsim.engine.activity import count_alike, count_rounds
 from cgsim.engine.addresses import known_pieces, late_pieces
 from cgsim.engine.bits import any_in_range
 from cgsim.engine.folds import RUN_FIELDS, run_alike, run_rounds
@@ -24,6 +25,7 @@ from cgsim.engine.program import (
     RUN,
     STORE_BYTES,
     TILE,
+    VECTORS,
     WEIGHT_BYTES,
     Program,
     chunks,
@@ -42,6 +44,7 @@ from cgsim.engine.rounds import (
     cut,
     late_rounds,
     slices_of,
+    slots_of,
     take,
     users,
     weights_of,
@@ -152,10 +155,13 @@ def _base_steps(
         if times == 0:
             rounds = base_rounds(at_pixels, at_channels, plan, work, machine)
             _run(step, rounds, slices, reduction, work, machine)
-        elif machine.dataflow == OS:
-            run_alike(step[RUN:], times, reduction, 0, machine)
         else:
-            run_alike(step[RUN:], times * folds, vectors, machine.rows, machine)
+            if machine.dataflow == OS:
+                run_alike(step[RUN:], times, reduction, 0, machine)
+            else:
+                run_alike(step[RUN:], times * folds, vectors, machine.rows, machine)
+            found = slots_of(at_pixels, at_channels, plan, work, machine)
+            count_alike(step, found, folds, vectors, reduction, machine)
         if final and chunk == count - 1:
             _finish(step, at_pixels, channels, plan, work)
         row += 1
@@ -205,7 +211,7 @@ def _late_steps(
         _, reduction = take(slices, work.late_parts, channels, machine.rows, first, end)
         steps[chunk, WEIGHT_BYTES] = size_in_bytes(weights_of(slices), work.weight_bits)
         if reduction == before and len(work.late_parts) == 1:
-            steps[chunk, RUN:] = steps[chunk - 1, RUN:]  # as long as the chunk before
+            steps[chunk, VECTORS:] = steps[chunk - 1, VECTORS:]  # as long as the chunk before
         else:
             _run(steps[chunk], rounds, slices, reduction, work, machine)
     return wanted
@@ -216,6 +222,7 @@ def _run(
     step: np.ndarray, rounds: Rounds, slices: Slices, reduction: int, work: Workload, machine: Machine
 ) -> None:
     cut(rounds, slices, reduction, machine)
+    count_rounds(step, rounds, slices, reduction, work, machine)
     lanes = lanes_of(work, machine)
     for lane in range(lanes):
         run = step[RUN + lane * RUN_FIELDS : RUN + (lane + 1) * RUN_FIELDS]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cgsim.dram.counters import COUNTS
 from cgsim.engine.columns import PHASES, STALLS, TENSORS
-from cgsim.engine.replay import ARRAY_CYCLES
+from cgsim.engine.replay import ACTIVE, ARRAY_CYCLES, DRAM
 from cgsim.engine.stepped.machine import SteppedMachine
 from cgsim.engine.stepped.memory import DramMemory
 from cgsim.hardware import Hardware
@@ -25,6 +25,14 @@ from tests.conftest import VALIDATE
 from tests.engine.machine_cases import Case, cases, many_small_steps
 from tests.engine.machines import accelerators, hardware, layers
 
+ACTIVITIES = [
+    *(
+        f"{phase}_{what}"
+        for phase in ("BASE", "LATE")
+        for what in ("VECTORS", "ELEMENTS", "STATIONARY", "READS")
+    ),
+    *("SCANNED_BITS", "SLOTS", "OPERATIONS", "FINISHED"),
+]
 NAMES = [
     "cycles",
     *PHASES,
@@ -58,9 +66,11 @@ def compare(case: Case) -> None:
     assert stepped["cycles"] == sum(stepped[name] for name in NAMES[1 : 1 + len(PHASES) + len(STALLS)])
     counted = case.counted().tolist()
     assert dict(zip(NAMES, counted, strict=False)) == {name: stepped[name] for name in NAMES}
-    assert dict(zip(COUNTS, counted[-len(COUNTS) :], strict=True)) == {
+    assert dict(zip(COUNTS, counted[DRAM:ACTIVE], strict=True)) == {
         name: machine.memory.counts[name] for name in COUNTS
     }
+    did = machine.activity()
+    assert dict(zip(ACTIVITIES, counted[ACTIVE:], strict=True)) == {name: did[name] for name in ACTIVITIES}
 
 
 def test_loads_that_nothing_waits_for_are_issued_after_the_layers_end() -> None:

@@ -7,6 +7,7 @@ from math import ceil
 
 import numpy as np
 
+from cgsim.engine.stepped.activity import activity
 from cgsim.engine.stepped.groups import NEVER, timing, turn
 from cgsim.engine.stepped.lanes import Lane
 from cgsim.engine.stepped.memory import Transfer, memory
@@ -147,6 +148,11 @@ class SteppedMachine:
                 pass
         self.memory.drain(self.counts["cycles"])
         return self.counts
+
+    def activity(self) -> Counter[str]:
+        """What array, gate unit and vector unit do, by the names of `cgsim.engine.activity`."""
+        width = self.hardware.array.cols // self.feeds
+        return activity(self.program, self.hardware, width, self.residuals)
 
     def _vector(self, tile: int, now: int) -> int:
         """Let the vector unit begin with a tile; returns when it is done."""

@@ -34,21 +34,26 @@ class Stream:
     `positions` of its vectors: pixels of the tile (`ws`), channels that use the part (`is`) or reduction
     steps (`os`). `needs` [candidates]: the index scanner finds them among these meanwhile; None: they follow
     without a gap. Groups that stream the same `word` at the same position read the same activations.
-    `load` cycles go before it.
+    `load` cycles go before it. `height`: rows of PEs that it uses.
     """
 
     positions: tuple[int, ...]
     word: tuple[object, ...]
     load: int
+    height: int
     needs: tuple[bool, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Round:
-    """Streams of the groups, None for those that take no part; `present` groups hold a slot here."""
+    """Streams of the groups, None for those that take no part; `present` groups hold a slot here.
+
+    `scanned`: gate bits that the index scanners read for it.
+    """
 
     streams: tuple[Stream | None, ...]
     present: int
+    scanned: int
 
 
 def chunks(tiles: Tiles, hardware: Hardware, channel_tile: int, conditional: bool) -> list[list[Slice]]:
@@ -91,9 +96,9 @@ class Rounds:
             return list(self._os(pixels, folds, conditional, chunk))
         return list(self._ws(pixels, folds, conditional, chunk))
 
-    def _round(self, streams: list[Stream | None], present: int) -> Round:
+    def _round(self, streams: list[Stream | None], present: int, candidates: int = 0) -> Round:
         rest = [None] * (self.tiles.feeds - len(streams))
-        return Round((*streams, *rest), present)
+        return Round((*streams, *rest), present, candidates * present * self.gate_bits)
 
     def _needs(self, slot: list[int], pixels: list[Pixel]) -> tuple[bool, ...]:
         return tuple(any(self.gate(n, pixel) for n in slot) for pixel in pixels)
@@ -107,8 +112,8 @@ class Rounds:
                 for slot in fold:
                     word = (conditional, self.tiles.block(slot[0]), part.place)
                     needs = self._needs(slot, pixels) if conditional else None
-                    streams.append(_stream(needs, len(pixels), word, self.rows))
-                yield self._round(streams, len(fold))
+                    streams.append(_stream(needs, len(pixels), word, self.rows, part.length))
+                yield self._round(streams, len(fold), len(pixels) if conditional else 0)
 
     def _is(self, pixels: list[Pixel], conditional: bool, chunk: list[Slice]) -> Iterator[Round]:
         if self.by_pixel:
@@ -123,8 +128,9 @@ class Rounds:
                     needs = None
                     if conditional and not self.by_pixel:
                         needs = tuple(any(self.gate(n, pixel) for pixel in slot) for n in part.users)
-                    streams.append(_stream(needs, len(part.users), (), self.rows))
-                yield self._round(streams, len(fold))
+                    streams.append(_stream(needs, len(part.users), (), self.rows, part.length))
+                scans = conditional and not self.by_pixel
+                yield self._round(streams, len(fold), len(part.users) if scans else 0)
 
     def _os(
         self, pixels: list[Pixel], folds: list[list[list[int]]], conditional: bool, chunk: list[Slice]
@@ -133,35 +139,38 @@ class Rounds:
         for number, fold in enumerate(folds):
             if not conditional:
                 for tile in range(ceil(len(pixels) / self.rows)):
+                    height = len(pixels[tile * self.rows : (tile + 1) * self.rows])
                     streams: list[Stream | None] = [
-                        Stream(steps, (self.tiles.block(slot[0]), tile), 0) for slot in fold
+                        Stream(steps, (self.tiles.block(slot[0]), tile), 0, height) for slot in fold
                     ]
                     yield self._round(streams, len(fold))
                 continue
             loads = [self._loads(self._needs(slot, pixels)) for slot in fold]
             for tile in range(max(1, *(len(own) for own in loads))):
                 streams = [
-                    Stream(steps, (number, group, tile), own[tile]) if tile < len(own) else None
+                    Stream(steps, (number, group, tile), *own[tile]) if tile < len(own) else None
                     for group, own in enumerate(loads)
                 ]
-                yield self._round(streams, len(fold))
+                yield self._round(streams, len(fold), 0 if tile else len(pixels))
 
-    def _loads(self, needs: tuple[bool, ...]) -> list[int]:
-        """Cycles of the load of each packed row tile of a slot, one after another."""
+    def _loads(self, needs: tuple[bool, ...]) -> list[tuple[int, int]]:
+        """Cycles of the load of each packed row tile of a slot, one after another, and its pixels."""
         unit = self.hardware.gate_unit
         queue = IndexQueue(needs, self.gate_bits, unit.scan_bits_per_cycle, unit.fifo_depth)
         left = sum(needs)
         loads = []
         while left:
             count = min(left, self.rows)
-            loads.append(load_cycles(queue, self.rows, count))
+            loads.append((load_cycles(queue, self.rows, count), count))
             left -= count
         return loads
 
 
-def _stream(needs: tuple[bool, ...] | None, count: int, word: tuple[object, ...], load: int) -> Stream | None:
+def _stream(
+    needs: tuple[bool, ...] | None, count: int, word: tuple[object, ...], load: int, height: int
+) -> Stream | None:
     """The stream of a slot: `count` vectors, or those of its candidates that it needs, if any."""
     if needs is None:
-        return Stream(tuple(range(count)), word, load)
+        return Stream(tuple(range(count)), word, load, height)
     positions = tuple(i for i, need in enumerate(needs) if need)
-    return Stream(positions, word, load, needs) if positions else None
+    return Stream(positions, word, load, height, needs) if positions else None
