@@ -23,12 +23,14 @@ def check_conservation(
 ) -> None:
     """Raise AssertionError, with the layer's name, where a count of the run contradicts another.
 
-    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not kept on chip is
-    stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once
+    PE-cycles with a MAC, without one and without a vector sum to the PE-cycles of a batch, none of them
+    negative. Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not kept on
+    chip is stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once
     per batch of at most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from the gates
     without the engine.
     """
     samples = len(executed) // len(replays)
+    _check_pe_cycles(columns, replays, batch)
     for mode in MODES:
         names = [f"{phase}_cycles" for phase in PHASES] + [f"{cause}_stall_cycles" for cause in STALLS]
         parts = np.sum([columns[f"{mode}_{name}"] for name in names], axis=0)
@@ -60,6 +62,25 @@ def check_conservation(
         columns, "dense weight bytes", columns["dense_base_weights_read_bytes"], np.tile(weights, samples)
     )
     _equal(columns, "executed MACs", columns["gated_macs"], executed)
+
+
+def _check_pe_cycles(columns: dict[str, np.ndarray], replays: Sequence[Replay], batch: int) -> None:
+    pes = replays[0].hardware.array.pes
+    for mode in MODES:
+        unused = [columns[f"{mode}_{name}_pe_cycles"] for name in ("clock_gated", "idle")]
+        for name, values in zip(("clock-gated", "idle"), unused, strict=True):
+            _at_least(columns, f"{mode} {name} PE-cycles", values, np.zeros_like(values))
+        used = columns[f"{mode}_base_macs"] + columns[f"{mode}_conditional_macs"]
+        cycles = columns[f"{mode}_cycles"] * pes
+        starts = np.arange(0, len(cycles) // len(replays), batch)
+        found, expected = (
+            np.add.reduceat(values.reshape(-1, len(replays)), starts)
+            for values in (np.sum([used, *unused], axis=0), cycles)
+        )
+        for part, layer in np.argwhere(found != expected):
+            row = int(part * batch * len(replays) + layer)
+            text = _message(columns, f"{mode} PE-cycles", row, found[part, layer], f"{expected[part, layer]}")
+            raise AssertionError(text)
 
 
 def _outputs(operation: Operation | None) -> int:

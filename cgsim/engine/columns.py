@@ -65,6 +65,45 @@ DRAM_COUNTS = {
 }
 """Those of `cgsim.dram.counters` that are columns; of `standard: ideal` all are 0."""
 
+ACCESSES = {
+    "base_macs": ("MACs", "on the array, of the base path (dense: all)"),
+    "conditional_macs": ("MACs", "on the array, of the conditional path"),
+    "deciding_macs": ("MACs", "of gate networks, on the vector unit"),
+    "clock_gated_pe_cycles": ("PE-cycles", "a vector passes a PE that has no MAC to do"),
+    "idle_pe_cycles": ("PE-cycles", "no vector is in the PE"),
+    "register_bytes": ("bytes", "operands and sums passed from PE to PE"),
+    "activation_buffer_read_bytes": ("bytes", "read from the activation buffer"),
+    "activation_buffer_write_bytes": ("bytes", "written to the activation buffer"),
+    "weight_buffer_read_bytes": ("bytes", "read from the weight buffer"),
+    "weight_buffer_write_bytes": ("bytes", "written to the weight buffer"),
+    "accumulator_read_bytes": ("bytes", "read from the accumulator buffer"),
+    "accumulator_write_bytes": ("bytes", "written to the accumulator buffer"),
+    "gate_buffer_read_bytes": ("bytes", "read from the gate buffer"),
+    "gate_buffer_write_bytes": ("bytes", "written to the gate buffer"),
+    "decisions": ("decisions", "sums compared with thresholds"),
+    "scanned_bits": ("bits", "gate bits that index scanners examine"),
+    "fifo_entries": ("entries", "indices through the queues of the column groups"),
+    "vector_operations": ("operations", "element operations of the vector unit"),
+}
+"""Name, unit and meaning of what a run accesses and occupies (docs/energy.md)."""
+
+ENERGIES = {
+    "base_macs": "MACs of the base path (dense: all)",
+    "conditional_macs": "MACs of the conditional path",
+    "clock_gated_pes": "PEs that a vector passes without a MAC",
+    "idle_pes": "PEs without a vector",
+    "registers": "operands and sums passed from PE to PE",
+    "activation_buffer": "accesses of the activation buffer",
+    "weight_buffer": "accesses of the weight buffer",
+    "accumulator": "accesses of the accumulator buffer",
+    "gate_buffer": "accesses of the gate buffer",
+    "gate_unit": "comparators, index scanners and queues",
+    "vector_unit": "operations of the vector unit, gate networks among them",
+    "leakage": "leakage of the whole chip until the layer's end",
+    "dram": "DRAM devices until the layer's end",
+}
+"""Components of the energy. NaN where a cost is not known."""
+
 
 def _columns() -> list[Column]:
     columns = [
@@ -100,8 +139,13 @@ def _columns() -> list[Column]:
     for mode in MODES:
         columns += [Column(f"{mode}_dram_{k}", "1", f"{mode}, DRAM: {v}") for k, v in DRAM_COUNTS.items()]
     for mode in MODES:
-        text = f"{mode}: energy of the DRAM devices until the layer's end (0 where none is known)"
-        columns.append(Column(f"{mode}_dram_energy_nj", "nJ", text))
+        columns += [Column(f"{mode}_{k}", unit, f"{mode}: {v}") for k, (unit, v) in ACCESSES.items()]
+    for mode in MODES:
+        columns += [
+            Column(f"{mode}_{k}_energy_pj", "pJ", f"{mode}, energy: {v}") for k, v in ENERGIES.items()
+        ]
+        text = f"{mode}, energy: all components (NaN where one is not known)"
+        columns.append(Column(f"{mode}_energy_pj", "pJ", text))
     columns.append(Column("density", "1", "share of the layer's gates that are 1 (1 where it has none)"))
     return columns
 

@@ -11,10 +11,8 @@ from numba import njit
 from cgsim.dram.controller import controller, drain, finish, renew, serve
 from cgsim.dram.controller_state import Controller
 from cgsim.dram.counters import COUNTERS, TAGS
-from cgsim.dram.energy import energy_pj, standard_currents
 from cgsim.dram.kernels import integer, kernel
 from cgsim.dram.settings import Config
-from cgsim.dram.standards import STANDARDS
 from cgsim.engine.pieces import BITS, FIRST_BIT
 from cgsim.hardware import Hardware
 
@@ -189,16 +187,3 @@ def settle(memory: Memory, end: int) -> np.ndarray:
     serve(memory.controller, none, none, none, read, none, -(-end * memory.cycle // memory.clock))
     drain(memory.controller)
     return memory.controller.counts.copy()
-
-
-def dram_energy(counts: np.ndarray, hardware: Hardware) -> np.ndarray:
-    """Energy of the DRAM devices in nJ, float [n], from what the memory counted, int64 [n, COUNTERS].
-
-    0 for `standard: ideal`, NaN where the standard's currents are not known. Source: `cgsim.dram.energy`.
-    """
-    if hardware.dram.standard == "ideal":
-        return np.zeros(len(counts))
-    currents = standard_currents(STANDARDS[hardware.dram.standard])
-    if currents is None:
-        return np.full(len(counts), np.nan)
-    return np.array([energy_pj(currents, own)["total"] / 1000 for own in counts])

@@ -17,14 +17,14 @@ from cgsim.trace.pack import unpack_bits
 class Gather(VectorLayer):
     """A gather. Which channels it takes, and so where it reads, depends on the sample, in both modes."""
 
-    def dense(self, samples: np.ndarray, batch: int) -> np.ndarray:
+    def dense(self, samples: np.ndarray, batch: int) -> Replayed:
         """The same channels as in gated execution: the network has no others to go on with."""
-        return self._gathered(samples, batch, self.kept.dense)
+        return self._without_gates(self._called(self._gathered(samples, batch, self.kept.dense), batch))
 
     def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
         found = self._without_gates(self._gathered(samples, batch, self.kept.gated))
         share = self.layer.out_channels / self.layer.in_shape[0]
-        return Replayed(found.counts, found.macs, np.full(len(samples), share))
+        return Replayed(found.counts, found.work, np.full(len(samples), share))
 
     def _gathered(self, samples: np.ndarray, batch: int, residency: Residency) -> np.ndarray:
         words = self.trace.gates(self.layer.name, samples)
@@ -43,15 +43,15 @@ class Gather(VectorLayer):
     def _run(self, picks: np.ndarray, residency: Residency) -> np.ndarray:
         layer = self.layer
         tiles = np.tile(vector_tiles(layer, self.hardware, residency), (len(picks), 1))
+        finished = layer.out_channels * layer.pixels * len(picks)
         if residency.input_kept:
-            return on_vector_unit(tiles, self.hardware)
+            return on_vector_unit(tiles, self.hardware, finished=finished)
         rows = vector_rows(layer, self.hardware, residency)
         pieces = list(gathered_pieces(self.operation, self.hardware, picks, rows))
         of = np.cumsum([0, *map(len, pieces)])
         size = layer.in_shape[0] * layer.in_shape[1] * layer.in_shape[2] * layer.activation_bits
-        return on_vector_unit(
-            tiles, self.hardware, reads=Reads(np.concatenate(pieces), of, len(picks) * size)
-        )
+        reads = Reads(np.concatenate(pieces), of, len(picks) * size)
+        return on_vector_unit(tiles, self.hardware, reads=reads, finished=finished)
 
     @cached_property
     def _by_picks(self) -> dict[tuple[int, bytes, Residency], np.ndarray]:

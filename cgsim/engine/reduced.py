@@ -137,7 +137,7 @@ class Reduced:
         tile = np.array([[0, values, (values * layer.activation_bits + 7) // 8]], np.int64)
         if not values:
             return np.zeros(RESULTS, np.int64)
-        return on_vector_unit(tile, self.hardware, "constant channels")
+        return on_vector_unit(tile, self.hardware, "constant channels", finished=values)
 
 
 def gate_network(layer: Layer, hardware: Hardware, samples: int) -> np.ndarray:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from cgsim.engine.accesses import Work, shared
 from cgsim.engine.gates import Gates
 from cgsim.engine.mapped import Calibration, Mapped, mapped
-from cgsim.engine.metrics import CYCLES, PARTS
+from cgsim.engine.metrics import CYCLES, HOST, PARTS
 from cgsim.engine.on_vector import on_vector_unit
 from cgsim.engine.reduced import Reduced, Shape, gate_network, shape_of
 from cgsim.engine.replay import ON, RESULTS
@@ -36,14 +37,14 @@ class Kept:
 
 @dataclass(frozen=True)
 class Replayed:
-    """Gated execution of S samples.
+    """Execution of S samples.
 
-    `counts` int64 [S, RESULTS]; `macs` int64 [S], executed; `density` float [S], share of the gates that are
-    on (1 without gates).
+    `counts` int64 [S, RESULTS]; `work`: what is computed; `density` float [S], share of the gates that are on
+    (1 without gates).
     """
 
     counts: np.ndarray
-    macs: np.ndarray
+    work: Work
     density: np.ndarray
 
 
@@ -90,11 +91,22 @@ class Replay:
         """Counts of `samples` samples without gates: int64 [RESULTS]."""
         return mapped(operation.ungated(), self.hardware, 1, residency=residency).dense(samples)
 
-    def dense(self, samples: np.ndarray, batch: int) -> np.ndarray:
-        """Dense execution of the samples with these indices: int64 [S, RESULTS]."""
+    def dense(self, samples: np.ndarray, batch: int) -> Replayed:
+        """Dense execution of the samples with these indices."""
         if self.dense_operation is None:
-            return np.zeros((len(samples), RESULTS), np.int64)
-        return self._ungated(self.dense_operation, len(samples), batch, self.kept.dense)
+            return self._without_gates(np.zeros((len(samples), RESULTS), np.int64))
+        counts = self._ungated(self.dense_operation, len(samples), batch, self.kept.dense)
+        return self._without_gates(self._called(counts, batch))
+
+    def _called(self, counts: np.ndarray, batch: int) -> np.ndarray:
+        """`counts` int64 [S, RESULTS] with the cycles that the host takes to start each batch."""
+        call = round(self.hardware.host.call_us * self.hardware.clock_mhz)
+        if call:
+            counts = counts.copy()
+            for part in batches(len(counts), batch):
+                counts[part, HOST] += shared(np.array([call] + [0] * (part.stop - part.start - 1)), batch)
+            counts[:, CYCLES] = counts[:, PARTS].sum(axis=1)
+        return counts
 
     def _ungated(self, operation: Operation, count: int, batch: int, residency: Residency) -> np.ndarray:
         """Execution of `count` samples without gates: int64 [count, RESULTS]."""
@@ -116,19 +128,23 @@ class Replay:
     def gated(self, samples: np.ndarray, batch: int) -> Replayed:
         """Gated execution of the samples with these indices, gate network included."""
         found = self._replayed(samples, batch)
-        if not (self._decides and self.layer.gate_network_macs):
-            return found
-        sizes = [part.stop - part.start for part in batches(len(samples), batch)]
-        parts = [share_out(gate_network(self.layer, self.hardware, n)[None], n) for n in sizes]
-        macs = found.macs + self.layer.gate_network_macs
-        return Replayed(found.counts + np.concatenate(parts), macs, found.density)
+        counts, work = found.counts, found.work
+        if self._decides and self.layer.gate_network_macs:
+            sizes = [part.stop - part.start for part in batches(len(samples), batch)]
+            parts = [share_out(gate_network(self.layer, self.hardware, n)[None], n) for n in sizes]
+            counts = counts + np.concatenate(parts)
+            work = replace(work, deciding_macs=np.full(len(samples), self.layer.gate_network_macs))
+        if self._decides and self.layer.gate not in ("none", "static"):
+            work = replace(work, gates=np.full(len(samples), np.prod(self.layer.gate_shape)))
+        return Replayed(self._called(counts, batch), work, found.density)
 
     def _replayed(self, samples: np.ndarray, batch: int) -> Replayed:
         counts = self._ungated(self.operation, len(samples), batch, self.kept.gated)
         return self._without_gates(counts)
 
     def _without_gates(self, counts: np.ndarray) -> Replayed:
-        return Replayed(counts, np.full(len(counts), self.layer.dense_macs), np.ones(len(counts)))
+        macs = np.full(len(counts), self.layer.dense_macs)
+        return Replayed(counts, Work.dense(macs), np.ones(len(counts)))
 
     @property
     def _decides(self) -> bool:
@@ -213,7 +229,8 @@ class VectorLayer(Replay):
             counts = np.zeros(RESULTS, np.int64)
             if channels:
                 tiles = np.tile(vector_tiles(left, self.hardware, residency), (samples, 1))
-                counts = on_vector_unit(tiles, self.hardware)
+                finished = channels * self.layer.pixels * samples
+                counts = on_vector_unit(tiles, self.hardware, finished=finished)
             self._by_channels[key] = counts
         return self._by_channels[key]
 
@@ -277,8 +294,15 @@ class Gated(Replay):
         if batch > 1:
             shares[:, ON] = np.bitwise_count(gates).sum(axis=(1, 2))
         on = shares[:, ON]
-        bare = replace(self.layer, gate_network_macs=0)
-        return Replayed(shares, executed_macs(bare, on), self._density(on))
+        return Replayed(shares, self._work(on), self._density(on))
+
+    def _work(self, on: np.ndarray) -> Work:
+        """What samples with `on` gates compute, int64 [S]; every base output is compared with a threshold."""
+        bare, none = replace(self.layer, gate_network_macs=0), np.zeros_like(on)
+        base = executed_macs(bare, none)
+        compared = self.layer.base_reduction if self.layer.gate == "activation" else 0
+        decisions = base // compared if compared else none
+        return Work(base, executed_macs(bare, on) - base, none, decisions, none)
 
     def _density(self, on: np.ndarray) -> np.ndarray:
         return np.asarray(on / np.prod(self.layer.gate_shape))
@@ -360,23 +384,25 @@ class Channels(Gated):
             density = self._density(shares[:, ON])
         elif self.layer.gate != "none":
             density = self.trace.channels_on(self.layer.name, samples).mean(axis=1)
-        return Replayed(shares, self._macs(shapes, shares[:, ON]), density)
+        return Replayed(shares, self._work_of(shapes, shares[:, ON]), density)
 
-    def _macs(self, shapes: list[Shape], on: np.ndarray) -> np.ndarray:
-        """MACs of the channels that are left, int64 [S]; `on` int64 [S]: finer gates that are on."""
+    def _work_of(self, shapes: list[Shape], on: np.ndarray) -> Work:
+        """What the channels that are left compute; `on` int64 [S]: finer gates that are on."""
         layer = self.layer
         taps = layer.kernel[0] * layer.kernel[1]
         found = []
         for shape, gates_on in zip(shapes, on.tolist(), strict=True):
             outputs = layer.pixels * shape.outputs * shape.groups
             if layer.gate == "activation":
-                products = outputs * shape.base_channels + gates_on * (shape.inputs - shape.base_channels)
+                late = gates_on * (shape.inputs - shape.base_channels) * taps
+                found.append((outputs * shape.base_channels * taps, late, outputs))
             elif layer.gate == "pixel":
-                products = gates_on * shape.outputs * shape.groups * shape.inputs
+                found.append((0, gates_on * shape.outputs * shape.groups * shape.inputs * taps, 0))
             else:
-                products = outputs * shape.inputs
-            found.append(products * taps)
-        return np.array(found, np.int64)
+                found.append((outputs * shape.inputs * taps, 0, 0))
+        base, late, decisions = np.array(found, np.int64).T
+        none = np.zeros_like(base)
+        return Work(base, late, none, decisions, none)
 
     def implied_macs(self, samples: np.ndarray) -> np.ndarray:
         """As the trace counts them; without gate logic no gate network runs."""

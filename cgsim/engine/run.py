@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from cgsim.dram.counters import COUNTS
+from cgsim.engine.accesses import accesses
 from cgsim.engine.checks import check_conservation
-from cgsim.engine.columns import COLUMNS, DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
-from cgsim.engine.dram import dram_energy
+from cgsim.engine.columns import ACCESSES, COLUMNS, DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
+from cgsim.engine.energy import dram_energy, energies
 from cgsim.engine.gates import Gates
 from cgsim.engine.gathers import Gather
 from cgsim.engine.metrics import BURSTS, BYTES, CYCLES
-from cgsim.engine.replay import ARRAY_CYCLES, DRAM, RESULTS
+from cgsim.engine.replay import ACTIVE, ARRAY_CYCLES, DRAM, RESULTS
 from cgsim.engine.replays import (
     Channels,
     Gated,
@@ -26,11 +27,13 @@ from cgsim.engine.replays import (
     VectorLayer,
 )
 from cgsim.errors import CgsimError
-from cgsim.hardware import Hardware
+from cgsim.hardware import Hardware, energy_costs
 from cgsim.mapping.capacity import require_fits
 from cgsim.mapping.keep import NOTHING_KEPT
 from cgsim.mapping.operations import WHOLE_CHANNELS, Operation, operations
 from cgsim.mapping.residents import residencies
+
+MAC_PATHS = ("base_macs", "conditional_macs", "deciding_macs")
 
 PIECE = 64
 """Samples whose gates are read and replayed together."""
@@ -69,24 +72,25 @@ def run(
     batch = min(hardware.mapping.batch, len(chosen))
     replays = replays_of(trace, hardware, todo)
     raw = {mode: np.zeros((len(chosen), len(todo), RESULTS), np.int64) for mode in MODES}
-    macs = np.zeros((len(chosen), len(todo)), np.int64)
+    used = {mode: np.zeros((len(ACCESSES), len(chosen), len(todo)), np.int64) for mode in MODES}
     density = np.zeros((len(chosen), len(todo)))
     piece = batch * max(1, PIECE // batch)
     for start in range(0, len(chosen), piece):
         own = chosen[start : start + piece]
         for index, replay in enumerate(replays):
             places = slice(start, start + len(own))
-            raw["dense"][places, index] = replay.dense(own, batch)
-            gated = replay.gated(own, batch)
-            raw["gated"][places, index] = gated.counts
-            macs[places, index], density[places, index] = gated.macs, gated.density
+            for mode, found in (("dense", replay.dense(own, batch)), ("gated", replay.gated(own, batch))):
+                raw[mode][places, index] = found.counts
+                accessed = accesses(found.counts, found.work, replay.layer, hardware, batch)
+                used[mode][:, places, index] = list(accessed.values())
+            density[places, index] = found.density
         if progress is not None:
             progress(len(own))
     if hardware.array.pipelining == "scalesim":  # it counts its last cycle from 0
         for mode in MODES:
             raw[mode][..., ARRAY_CYCLES] -= raw[mode][..., ARRAY_CYCLES] > 0
 
-    columns = _columns(chosen, todo, raw, macs, density, hardware)
+    columns = _columns(chosen, todo, raw, used, density, hardware)
     if check:
         implied = np.stack([replay.implied_macs(chosen) for replay in replays], axis=1).ravel()
         stored = np.stack([replay.stored(chosen) for replay in replays], axis=1).ravel()
@@ -148,14 +152,11 @@ def _columns(
     chosen: np.ndarray,
     todo: tuple[Operation, ...],
     raw: dict[str, np.ndarray],
-    executed: np.ndarray,
+    used: dict[str, np.ndarray],
     density: np.ndarray,
     hardware: Hardware,
 ) -> dict[str, np.ndarray]:
-    macs = {
-        "dense": np.tile(np.array([o.layer.dense_macs for o in todo]), (len(chosen), 1)),
-        "gated": executed,
-    }
+    costs = energy_costs(hardware)
     columns: dict[str, np.ndarray] = {
         "sample": np.repeat(chosen, len(todo)),
         "layer": np.tile([operation.layer.name for operation in todo], len(chosen)),
@@ -170,13 +171,18 @@ def _columns(
         columns[f"{mode}_array_cycles"] = results[:, ARRAY_CYCLES]
         for position, name in enumerate(names, start=1):
             columns[f"{mode}_{name}"] = results[:, position]
-        columns[f"{mode}_macs"] = macs[mode].ravel()
+        accessed = dict(zip(ACCESSES, used[mode].reshape(len(ACCESSES), -1), strict=True))
+        columns |= {f"{mode}_{name}": values for name, values in accessed.items()}
+        columns[f"{mode}_macs"] = np.sum([accessed[name] for name in MAC_PATHS], axis=0)
         columns[f"{mode}_offchip_bytes"] = results[:, BYTES].sum(axis=1)
         for tensor, bursts in zip(TENSORS, results[:, BURSTS].T, strict=True):
             columns[f"{mode}_{tensor}_bursts"] = bursts
         columns[f"{mode}_offchip_bursts"] = results[:, BURSTS].sum(axis=1)
-        counts = results[:, DRAM:]
+        counts = results[:, DRAM:ACTIVE]
         for name in DRAM_COUNTS:
             columns[f"{mode}_dram_{name}"] = counts[:, COUNTS.index(name)]
-        columns[f"{mode}_dram_energy_nj"] = dram_energy(counts, hardware)
+        moved = {what: columns[f"{mode}_{what}"] for what in ("cycles", "offchip_bytes")}
+        spent = energies(accessed | moved, costs, hardware, dram_energy(counts, hardware))
+        columns |= {f"{mode}_{name}_energy_pj": values for name, values in spent.items()}
+        columns[f"{mode}_energy_pj"] = np.sum(list(spent.values()), axis=0)
     return {column.name: columns[column.name] for column in COLUMNS}

@@ -33,7 +33,7 @@ def _of_summary(column: str) -> Callable[[Summary, Hardware], float]:
 
 
 def _dram_energy(summary: Summary, _: Hardware) -> float:
-    return (summary["gated_dram_energy_nj"] or math.nan) / summary["samples"]  # 0 where none is known
+    return float(summary["gated_dram_energy_pj"] / summary["samples"] / 1e6)
 
 
 def _buffer_kib(_: Summary, hardware: Hardware) -> float:
@@ -50,21 +50,23 @@ FIGURES: dict[str, Figure] = {
     "efficiency": Figure("more", "1", "speedup / FLOP reduction", _of_summary("efficiency")),
     "utilization": Figure("more", "1", "of the PEs, gated", _of_summary("utilization")),
     "offchip": Figure("less", "bytes", "gated, off-chip bytes per image", _per_image("gated_offchip_bytes")),
-    "dram_energy": Figure("less", "nJ", "gated, of the DRAM, per image", _dram_energy),
+    "energy": Figure(
+        "less", "µJ", "gated, of chip and DRAM, per image", _of_summary("gated_energy_uj_per_image")
+    ),
+    "dram_energy": Figure("less", "µJ", "gated, of the DRAM, per image", _dram_energy),
+    "energy_reduction": Figure("more", "1", "over dense execution", _of_summary("energy_reduction")),
+    "power": Figure("less", "mW", "gated, of chip and DRAM", _of_summary("gated_power_mw")),
+    "area": Figure("less", "mm²", "of the chip (ASIC-style)", _of_summary("area_mm2")),
+    "dsp": Figure("less", "slices", "DSP slices (FPGA-style)", _of_summary("dsp")),
+    "lut": Figure("less", "LUTs", "LUTs (FPGA-style)", _of_summary("lut")),
+    "ff": Figure("less", "flip-flops", "flip-flops (FPGA-style)", _of_summary("ff")),
+    "bram36": Figure("less", "blocks", "block RAMs of 36 Kb (FPGA-style)", _of_summary("bram36")),
+    "uram": Figure("less", "blocks", "UltraRAMs (FPGA-style)", _of_summary("uram")),
     "accuracy": Figure("more", "1", "of the gated model, from the trace", _of_summary("accuracy_gated")),
     "pes": Figure("less", "PEs", "rows x cols of the array", lambda _, hardware: float(hardware.array.pes)),
     "buffers": Figure("less", "KiB", "all on-chip buffers together", _buffer_kib),
 }
 """What objectives and constraints may name."""
-
-NOT_YET = {
-    "energy": "the energy of the whole accelerator",
-    "area": "the area",
-    "dsp": "FPGA resources",
-    "bram": "FPGA resources",
-    "lut": "FPGA resources",
-}
-"""What users will ask for, and cgsim has no model of."""
 
 _CONSTRAINT = re.compile(r"\s*([\w-]+)\s*(<=|>=)\s*(\S+)\s*")
 
@@ -93,8 +95,6 @@ def known_figure(name: Any, where: str) -> str:
     """Return the name of a figure; raises CgsimError, which `where` begins, with the nearest one."""
     if name in FIGURES:
         return str(name)
-    if str(name).lower() in NOT_YET:
-        raise CgsimError(f"{where}: {name!r}: cgsim has no model of {NOT_YET[str(name).lower()]} yet")
     raise CgsimError(f"{where}: unknown figure {name!r}{nearest(str(name), FIGURES)}")
 
 

@@ -1,20 +1,28 @@
 """What an accelerator is: validated configuration, shipped accelerators."""
 
+from cgsim.hardware.area import Area, area
+from cgsim.hardware.energy import EnergyCosts, energy_costs
 from cgsim.hardware.fpga import Resources, resources
 from cgsim.hardware.loader import available_hardware, find_hardware, load_hardware, parse_setting
-from cgsim.hardware.model import Array, Buffers, Dma, Dram, Fpga, GateUnit, Hardware, VectorUnit
+from cgsim.hardware.model import Array, Buffers, Costs, Dma, Dram, Fpga, GateUnit, Hardware, Host, VectorUnit
 
 __all__ = [
+    "Area",
     "Array",
     "Buffers",
+    "Costs",
     "Dma",
     "Dram",
+    "EnergyCosts",
     "Fpga",
     "GateUnit",
     "Hardware",
+    "Host",
     "Resources",
     "VectorUnit",
+    "area",
     "available_hardware",
+    "energy_costs",
     "find_hardware",
     "load_hardware",
     "parse_setting",

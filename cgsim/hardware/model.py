@@ -360,6 +360,63 @@ class Fpga(Section):
     uram: int | None = _limit("UltraRAMs")
 
 
+def _cost(unit: str, description: str) -> Any:
+    extra = {**_extra(unit), "expected": f"a number of {unit}, 0 or more"}
+    return Field(default=None, ge=0, le=1e9, json_schema_extra=extra, description=description)
+
+
+class Costs(Section):
+    """Energy and leakage that are known better than cgsim's tables have them (docs/energy.md).
+
+    Default of each: what the table says.
+    """
+
+    table: str | None = Field(
+        default=None,
+        max_length=1000,
+        json_schema_extra=_extra(),
+        description="A shipped table (`16nm`, `28nm`, `45nm`, `65nm`), or the path of a file like them. "
+        "Default: that of `technology`, if there is one.",
+    )
+    mac_pj: float | None = _cost("pJ", "A MAC.")
+    pe_clock_gated_pj: float | None = _cost("pJ", "A cycle of a PE that a vector passes without a MAC.")
+    pe_idle_pj: float | None = _cost("pJ", "A cycle of a PE without a vector.")
+    register_pj: float | None = _cost("pJ", "A byte that goes from PE to PE.")
+    activation_read_pj: float | None = _cost("pJ", "A byte read from the activation buffer.")
+    activation_write_pj: float | None = _cost("pJ", "A byte written to it.")
+    weight_read_pj: float | None = _cost("pJ", "A byte read from the weight buffer.")
+    weight_write_pj: float | None = _cost("pJ", "A byte written to it.")
+    accumulator_read_pj: float | None = _cost("pJ", "A byte read from the accumulator buffer.")
+    accumulator_write_pj: float | None = _cost("pJ", "A byte written to it.")
+    gate_read_pj: float | None = _cost("pJ", "A byte read from the gate buffer.")
+    gate_write_pj: float | None = _cost("pJ", "A byte written to it.")
+    compare_pj: float | None = _cost("pJ", "A sum compared with its threshold.")
+    scan_pj: float | None = _cost("pJ", "A gate bit that an index scanner examines.")
+    fifo_pj: float | None = _cost("pJ", "An index written to a queue and read from it.")
+    vector_pj: float | None = _cost("pJ", "An element operation of the vector unit.")
+    dram_pj: float | None = _cost("pJ", "A byte to or from a DRAM of `standard: ideal`.")
+    leakage_array_mw: float | None = _cost("mW", "Leakage of the array.")
+    leakage_activation_mw: float | None = _cost("mW", "Leakage of the activation buffer.")
+    leakage_weight_mw: float | None = _cost("mW", "Leakage of the weight buffer.")
+    leakage_accumulator_mw: float | None = _cost("mW", "Leakage of the accumulator buffer.")
+    leakage_gate_mw: float | None = _cost("mW", "Leakage of the gate buffer.")
+    leakage_gate_unit_mw: float | None = _cost("mW", "Leakage of the gate unit.")
+    leakage_vector_mw: float | None = _cost("mW", "Leakage of the vector unit.")
+
+
+class Host(Section):
+    """The processor that starts the accelerator."""
+
+    call_us: float = Field(
+        default=0.0,
+        ge=0,
+        le=1_000_000,
+        json_schema_extra=_extra("microseconds"),
+        description="Time that it takes the host to start a layer, of a batch or of a single sample; nothing "
+        "else happens meanwhile.",
+    )
+
+
 class MappingOptions(Section):
     """Choices of the compiler that the machine itself leaves open."""
 
@@ -422,6 +479,8 @@ class Hardware(Section):
     dram: Dram
     mapping: MappingOptions = MappingOptions()
     fpga: Fpga = Fpga()
+    host: Host = Host()
+    costs: Costs = Costs()
 
     @property
     def cycle_ns(self) -> float:
@@ -473,6 +532,10 @@ class Hardware(Section):
         except ValidationError as error:
             raise configuration_error(cls, error, source) from None
         hardware._check_memory(source)
+        if hardware.costs.table is not None:
+            from cgsim.hardware.tables import table_of
+
+            table_of(hardware)
         if hardware.style == "fpga":
             from cgsim.hardware.fpga import check_fits
 

@@ -12,6 +12,7 @@ import numpy as np
 from cgsim.engine.columns import Column
 from cgsim.results.certainty import BOUND_COLUMNS
 from cgsim.results.derive import ratio
+from cgsim.results.static import STATIC_COLUMNS
 
 _PER_IMAGE = "per image, mean over the samples"
 
@@ -29,7 +30,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("cycles", "cycles", _PER_IMAGE),
     Column("offchip_bytes", "bytes", f"read and written off-chip: {_PER_IMAGE}"),
     Column("offchip_bursts", "bursts", f"read and written off-chip: {_PER_IMAGE}"),
-    Column("dram_energy_nj", "nJ", f"of the DRAM devices (0 where none is known): {_PER_IMAGE}"),
+    Column("energy_pj", "pJ", f"of chip and DRAM (NaN where a cost is not known): {_PER_IMAGE}"),
+    Column("dram_energy_pj", "pJ", f"of the DRAM devices: {_PER_IMAGE}"),
     Column("utilization", "1", "macs / (cycles x rows x cols)"),
     Column("images_per_second", "1/s", "images one after another"),
     Column("latency_ms_mean", "ms", "mean over the samples"),
@@ -41,16 +43,19 @@ COLUMNS: tuple[Column, ...] = (
     Column("baseline_cycles", "cycles", "of the ungated network, per image"),
     Column("baseline_offchip_bytes", "bytes", "of the ungated network, per image"),
     Column("baseline_offchip_bursts", "bursts", "of the ungated network, per image"),
-    Column("baseline_dram_energy_nj", "nJ", "of the ungated network, per image"),
+    Column("baseline_energy_pj", "pJ", "of the ungated network, per image"),
+    Column("baseline_dram_energy_pj", "pJ", "of the ungated network, per image"),
     Column("baseline_latency_ms_mean", "ms", "of the ungated network"),
     Column("flop_reduction", "1", "baseline_macs / macs"),
     Column("speedup", "1", "baseline_cycles / cycles"),
     Column("efficiency", "1", "speedup / flop_reduction: the share of the saving that the hardware keeps"),
     Column("offchip_reduction", "1", "baseline_offchip_bytes / offchip_bytes"),
     Column("burst_reduction", "1", "baseline_offchip_bursts / offchip_bursts"),
-    Column("dram_energy_reduction", "1", "baseline_dram_energy_nj / dram_energy_nj"),
+    Column("energy_reduction", "1", "baseline_energy_pj / energy_pj"),
+    Column("dram_energy_reduction", "1", "baseline_dram_energy_pj / dram_energy_pj"),
     Column("speedup_p99", "1", "baseline_latency_ms_mean / latency_ms_p99: what 99 of 100 images get"),
     *BOUND_COLUMNS,
+    *STATIC_COLUMNS,
     Column("accuracy", "1", "of this network, whole test set, from the trace"),
     Column("baseline_accuracy", "1", "of the ungated network, whole test set"),
 )
@@ -131,13 +136,14 @@ def row_figures(own: Mapping[str, Any], baseline: Mapping[str, Any], baseline_ma
     for name, reduction in _TRAFFIC.items():
         found[reduction] = _over(found[f"baseline_{name}"], found[name])
     found["speedup_p99"] = _over(found["baseline_latency_ms_mean"], found["latency_ms_p99"])
-    return found
+    return found | {column.name: own[column.name] for column in STATIC_COLUMNS}
 
 
 _TRAFFIC = {
     "offchip_bytes": "offchip_reduction",
     "offchip_bursts": "burst_reduction",
-    "dram_energy_nj": "dram_energy_reduction",
+    "energy_pj": "energy_reduction",
+    "dram_energy_pj": "dram_energy_reduction",
 }
 
 

@@ -95,8 +95,7 @@ class CountedRun:
         return derive.summary(
             self._counted,
             self._layers,
-            self.processing_elements,
-            float(self.provenance["hardware"]["clock_mhz"]),
+            self.provenance["hardware"],
             self.provenance["trace"]["metadata"],
             self.batch,
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from cgsim.engine.columns import COLUMNS, MODES, Column
 from cgsim.errors import CgsimError
+from cgsim.results.static import STATIC_COLUMNS, static_figures
 
 Columns = Mapping[str, np.ndarray]
 
@@ -18,7 +19,8 @@ DERIVED: tuple[Column, ...] = (
     Column("efficiency", "1", "speedup / flop_reduction: the share of the saving that the hardware keeps"),
     Column("offchip_reduction", "1", "dense_offchip_bytes / gated_offchip_bytes"),
     Column("burst_reduction", "1", "dense_offchip_bursts / gated_offchip_bursts"),
-    Column("dram_energy_reduction", "1", "dense_dram_energy_nj / gated_dram_energy_nj"),
+    Column("energy_reduction", "1", "dense_energy_pj / gated_energy_pj"),
+    Column("dram_energy_reduction", "1", "dense_dram_energy_pj / gated_dram_energy_pj"),
     Column("dense_utilization", "1", "dense_macs / (dense_cycles x rows x cols)"),
     Column("utilization", "1", "gated_macs / (gated_cycles x rows x cols)"),
     *(
@@ -60,12 +62,14 @@ def _summary_columns() -> tuple[Column, ...]:
         columns += [Column(f"{mode}_latency_ms_{k}", "ms", f"{mode}: {v}") for k, v in _LATENCY.items()]
         text = f"{mode}: batches one after another, samples / time of all of them"
         columns.append(Column(f"{mode}_images_per_second", "1/s", text))
+        columns.append(Column(f"{mode}_energy_uj_per_image", "uJ", f"{mode}: mean over the samples"))
+        columns.append(Column(f"{mode}_power_mw", "mW", f"{mode}: energy / time of all batches"))
     for name in ("min", "median", "max"):
         text = f"speedup of single samples (of their batch), by latency: {name}"
         columns.append(Column(f"speedup_{name}", "1", text))
     columns.append(Column("accuracy_ungated", "1", "of the ungated model, whole test set, from the trace"))
     columns.append(Column("accuracy_gated", "1", "of the gated model, whole test set, from the trace"))
-    return tuple(columns)
+    return (*columns, *STATIC_COLUMNS)
 
 
 SUMMARY_COLUMNS = _summary_columns()
@@ -83,9 +87,9 @@ def derived(counted: Columns, processing_elements: int) -> dict[str, np.ndarray]
     speedup = ratio(counted["dense_cycles"], counted["gated_cycles"])
     flop_reduction = ratio(counted["dense_macs"], counted["gated_macs"])
     peak = float(processing_elements)
-    bursts, energy = (
+    bursts, energy, dram_energy = (
         ratio(counted[f"dense_{what}"], counted[f"gated_{what}"])
-        for what in ("offchip_bursts", "dram_energy_nj")
+        for what in ("offchip_bursts", "energy_pj", "dram_energy_pj")
     )
     found = {
         "speedup": speedup,
@@ -93,7 +97,8 @@ def derived(counted: Columns, processing_elements: int) -> dict[str, np.ndarray]
         "efficiency": ratio(speedup, flop_reduction),
         "offchip_reduction": ratio(counted["dense_offchip_bytes"], counted["gated_offchip_bytes"]),
         "burst_reduction": bursts,
-        "dram_energy_reduction": energy,
+        "energy_reduction": energy,
+        "dram_energy_reduction": dram_energy,
         "dense_utilization": ratio(counted["dense_macs"], counted["dense_cycles"] * peak),
         "utilization": ratio(counted["gated_macs"], counted["gated_cycles"] * peak),
     }
@@ -179,8 +184,7 @@ def latency_cycles(cycles: np.ndarray, batch: int) -> np.ndarray:
 def summary(
     columns: Columns,
     layers: int,
-    processing_elements: int,
-    clock_mhz: float,
+    hardware: Mapping[str, Any],
     metadata: Mapping[str, Any],
     batch: int = 1,
 ) -> dict[str, Any]:
@@ -188,8 +192,10 @@ def summary(
 
     Counted columns are summed over layers and samples, ratios are those of the sums; `density` is the mean
     over layers and samples weighted by dense MACs. Latencies take the layers of a sample, or of the `batch`
-    samples that run together, one after another at `clock_mhz`.
+    samples that run together, one after another at the clock of `hardware`, a dict as results hold it.
     """
+    processing_elements = hardware["array"]["rows"] * hardware["array"]["cols"]
+    clock_mhz = float(hardware["clock_mhz"])
     samples = by_sample(columns, layers, processing_elements)
     count = len(samples["sample"])
     out: dict[str, Any] = {"samples": count, "layers": layers}
@@ -207,13 +213,16 @@ def summary(
         out[f"{mode}_latency_ms_p99"] = float(np.percentile(latency, 99))
         out[f"{mode}_latency_ms_max"] = float(latency.max())
         out[f"{mode}_images_per_second"] = float(ratio(clock_mhz * 1e6, cycles.mean()))
+        energy = totals[f"{mode}_energy_pj"]
+        out[f"{mode}_energy_uj_per_image"] = float(energy / count / 1e6)
+        out[f"{mode}_power_mw"] = float(ratio(energy, cycles.sum() / clock_mhz * 1e3))
     speedup = ratio(latencies["dense"], latencies["gated"])
     out["speedup_min"] = float(speedup.min())
     out["speedup_median"] = float(np.median(speedup))
     out["speedup_max"] = float(speedup.max())
     out["accuracy_ungated"] = metadata.get("accuracy_ungated")
     out["accuracy_gated"] = metadata.get("accuracy_gated")
-    return out
+    return out | static_figures(hardware)
 
 
 def summary_units() -> dict[str, str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cgsim.engine.columns import DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
+from cgsim.engine.columns import DRAM_COUNTS, ENERGIES, MODES, PHASES, STALLS, TENSORS
 from cgsim.errors import CgsimError
 from cgsim.results.naming import batch_of, shown
 from cgsim.shorten import shorten
@@ -110,6 +110,7 @@ def run_table(run: CountedRun, width: int = 80) -> str:
     lines += _layer_lines(run, total, width)
     lines += ["", *_confidence(run, width)]
     lines += ["", *_latency_lines(total), "", *_memory_lines(total, run.samples), ""]
+    lines += [*energy_lines(total, run.samples), *_static_lines(total, width), ""]
     lines += [*_where(run, total, width), *_bus(total, width)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -294,13 +295,56 @@ def _memory_lines(total: Mapping[str, Any], samples: int) -> list[str]:
     if not any(total[f"{mode}_dram_clock"] for mode in MODES):
         return lines
     lines.append(_both("DRAM: rows opened", [total[f"{mode}_dram_activates"] for mode in MODES], samples))
-    if any(total[f"{mode}_dram_energy_nj"] for mode in MODES):
-        energy = [total[f"{mode}_dram_energy_nj"] * 1e-9 for mode in MODES]
-        cells = "".join(f"{_significant(1e6 * value / samples):>10}" for value in energy)
-        lines.append(f"{'DRAM: energy':<26}{cells} µJ {ratio_text(_ratio(*energy)):>7}")
     for title, name in (("DRAM: row hits", "row_hit_rate"), ("DRAM: data bus in use", "bus_utilization")):
         lines.append(f"{title:<26}" + "".join(f"{percent(total[f'{mode}_{name}']):>10}" for mode in MODES))
     return lines
+
+
+_ENERGY_GROUPS = {
+    "array: MACs": ("base_macs", "conditional_macs"),
+    "array: idle and gated PEs": ("clock_gated_pes", "idle_pes"),
+    "array: registers": ("registers",),
+    "buffers": ("activation_buffer", "weight_buffer", "accumulator", "gate_buffer"),
+    "gate unit": ("gate_unit",),
+    "vector unit": ("vector_unit",),
+    "leakage": ("leakage",),
+    "DRAM": ("dram",),
+}
+
+
+def energy_lines(total: Mapping[str, Any], samples: int) -> list[str]:
+    """Lines on energy by component, per image, and on power; one line if nothing is known."""
+    if not any(total[f"{mode}_{name}_energy_pj"] > 0 for mode in MODES for name in ENERGIES):
+        return ["energy: not known, no table of costs at this technology"]
+    lines = [f"{'energy, per image':<26}{'dense':>10}{'gated':>10}{'reduction':>11}"]
+    for title, names in {**_ENERGY_GROUPS, "all": ()}.items():
+        parts = [f"{name}_energy_pj" for name in names] or ["energy_pj"]
+        values = [sum(total[f"{mode}_{part}"] for part in parts) / samples / 1e6 for mode in MODES]
+        if any(values):
+            cells = "".join(f"{_significant(value):>10}" for value in values)
+            lines.append(f"{title:<26}{cells} µJ {ratio_text(_ratio(*values)):>7}")
+    cells = "".join(f"{_significant(total[f'{mode}_power_mw']):>10}" for mode in MODES)
+    lines.append(f"{'power':<26}{cells} mW")
+    return lines
+
+
+def _static_lines(total: Mapping[str, Any], width: int) -> list[str]:
+    """A line on area, or on what is taken of an FPGA."""
+    if not math.isnan(total["area_mm2"]):
+        told = f"area: {_significant(total['area_mm2'])} mm²"
+        if total["gating_area_mm2"]:
+            gating = _significant(total["gating_area_mm2"])
+            told += f", of which gating {gating} mm² ({percent(total['gating_area_overhead'])} more)"
+        return _wrap(told, width, indent=6)
+    if not math.isnan(total["dsp"]):
+        parts = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM"}
+        counts = [
+            f"{total[name]:,g} {title}" + (f" ({total[f'gating_{name}']:,g} gating)" if total[f"gating_{name}"] else "")
+            for name, title in parts.items()
+            if total[name]
+        ]
+        return _wrap(f"FPGA: {', '.join(counts)}", width, indent=6)
+    return []
 
 
 def _both(title: str, values: Sequence[float], samples: int, unit: str = "") -> str:

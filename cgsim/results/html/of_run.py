@@ -25,6 +25,10 @@ _TILES = (
     ("gated_latency_ms_mean", "latency, mean", " ms"),
     ("gated_latency_ms_p99", "latency, 99th percentile", " ms"),
     ("offchip_reduction", "off-chip reduction", "×"),
+    ("gated_energy_uj_per_image", "energy per image", " µJ"),
+    ("energy_reduction", "energy reduction", "×"),
+    ("area_mm2", "area", " mm²"),
+    ("gating_area_overhead", "area that gating adds", "%"),
 )
 
 

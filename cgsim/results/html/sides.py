@@ -14,11 +14,12 @@ from cgsim.results.run import Run
 _FIGURES = (
     "speedup", "flop_reduction", "efficiency", "gated_cycles_per_image", "dense_cycles_per_image",
     "gated_latency_ms_mean", "gated_latency_ms_p99", "gated_images_per_second", "utilization",
-    "gated_macs", "gated_offchip_bytes", "offchip_reduction", "gated_dram_energy_nj", "accuracy_gated",
+    "gated_macs", "gated_offchip_bytes", "offchip_reduction", "energy_reduction", "gated_energy_uj_per_image",
+    "gated_power_mw", "area_mm2", "gating_area_overhead", "dsp", "lut", "ff", "bram36", "uram", "accuracy_gated",
 )  # fmt: skip
 _OWN = "its "
 """Before keys that only some results have."""
-_PER_IMAGE = ("gated_macs", "gated_offchip_bytes", "gated_dram_energy_nj")
+_PER_IMAGE = ("gated_macs", "gated_offchip_bytes")
 
 
 def sides_of(sources: Sequence[Source], titles: Sequence[str], runs: Sequence[Run]) -> Section:
