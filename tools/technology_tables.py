@@ -5,7 +5,8 @@
 It needs Python 3.12 or newer with hwcomponents 1.0.114, hwcomponents-cacti 1.0.40, hwcomponents-library
 1.0.58 and hwcomponents-neurosim 1.0.43 (which the library imports), and CACTI's program for this machine:
 where the one in the package does not run, remove the folders obj_* beside its source there and call
-`make opt NTHREADS=1`. The tables are part of the repository: nothing else needs any of this. They take some minutes.
+`make opt NTHREADS=1`. The tables are part of the repository: nothing else needs any of this. They take some
+minutes.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ def check_conservation(
 ) -> None:
     """Raise AssertionError, with the layer's name, where a count of the run contradicts another.
 
-    PE-cycles with a MAC, without one and without a vector sum to the PE-cycles of a batch, none of them
-    negative. Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not kept on
-    chip is stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once
+    PE-cycles with a MAC, without one and without a vector sum to the PE-cycles of a batch, none negative.
+    Phases and stalls sum to the cycles; tensors sum to the off-chip bytes; every output not kept on chip is
+    stored (of gated execution `stored`, int64 [rows]) and every weight of a dense layer is read at least once
     per batch of at most `batch` samples; executed MACs equal `executed`, int64 [rows], counted from the gates
     without the engine.
     """

@@ -11,6 +11,7 @@ PHASE_COLOURS = {
     "conditional": style.SKY,
     "drain": style.PURPLE,
     "vector": style.GREEN,
+    "host": style.VERMILLION,
 }
 STALL_COLOURS = {
     "activation_load": style.ORANGE,

@@ -322,7 +322,7 @@ def energy_lines(total: Mapping[str, Any], samples: int) -> list[str]:
         values = [sum(total[f"{mode}_{part}"] for part in parts) / samples / 1e6 for mode in MODES]
         if any(values):
             cells = "".join(f"{_significant(value):>10}" for value in values)
-            lines.append(f"{title:<26}{cells} µJ {ratio_text(_ratio(*values)):>7}")
+            lines.append(f"{title:<26}{cells} µJ {ratio_text(_ratio(*values)) if all(values) else '-':>7}")
     cells = "".join(f"{_significant(total[f'{mode}_power_mw']):>10}" for mode in MODES)
     lines.append(f"{'power':<26}{cells} mW")
     return lines
@@ -338,12 +338,14 @@ def _static_lines(total: Mapping[str, Any], width: int) -> list[str]:
         return _wrap(told, width, indent=6)
     if not math.isnan(total["dsp"]):
         parts = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM"}
-        counts = [
-            f"{total[name]:,g} {title}" + (f" ({total[f'gating_{name}']:,g} gating)" if total[f"gating_{name}"] else "")
+        counts = [f"{total[name]:,.10g} {title}" for name, title in parts.items() if total[name]]
+        gating = [
+            f"{total[f'gating_{name}']:,.10g} {title}"
             for name, title in parts.items()
-            if total[name]
+            if total[f"gating_{name}"]
         ]
-        return _wrap(f"FPGA: {', '.join(counts)}", width, indent=6)
+        rest = f"; of which gating {', '.join(gating)}" if gating else ""
+        return _wrap(f"FPGA: {', '.join(counts)}{rest}", width, indent=6)
     return []
 
 

@@ -28,8 +28,11 @@ _TILES = (
     ("gated_energy_uj_per_image", "energy per image", " µJ"),
     ("energy_reduction", "energy reduction", "×"),
     ("area_mm2", "area", " mm²"),
-    ("gating_area_overhead", "area that gating adds", "%"),
+    ("gating_area_overhead", "area that gating adds", ""),
 )
+
+_MAYBE = ("gated_energy_uj_per_image", "energy_reduction", "area_mm2", "gating_area_overhead")
+"""Left out where they are not known."""
 
 
 def run_blocks(run: Run) -> list[Block]:
@@ -64,6 +67,8 @@ def _tiles(run: Run) -> Tiles:
     tiles = []
     for name, label, unit in _TILES:
         value = total[name]
+        if value != value and name in _MAYBE:
+            continue
         interval = sure.get(name)
         remark = ""
         if interval is not None and interval.known:

@@ -15,7 +15,8 @@ _FIGURES = (
     "speedup", "flop_reduction", "efficiency", "gated_cycles_per_image", "dense_cycles_per_image",
     "gated_latency_ms_mean", "gated_latency_ms_p99", "gated_images_per_second", "utilization",
     "gated_macs", "gated_offchip_bytes", "offchip_reduction", "energy_reduction", "gated_energy_uj_per_image",
-    "gated_power_mw", "area_mm2", "gating_area_overhead", "dsp", "lut", "ff", "bram36", "uram", "accuracy_gated",
+    "gated_power_mw", "area_mm2", "gating_area_overhead", "dsp", "lut", "ff", "bram36", "uram",
+    "accuracy_gated",
 )  # fmt: skip
 _OWN = "its "
 """Before keys that only some results have."""
