@@ -33,5 +33,8 @@ class Gates(Protocol):
     def inputs_on(self, layer_name: str, samples: Any = None) -> np.ndarray | None:
         """Input channels that are on, bool [S, Cin]; None if all always are."""
 
+    def density(self, layer_name: str) -> np.ndarray:
+        """Share of the gates that are on, float [n_samples]."""
+
     def gated_macs(self, layer_name: str) -> np.ndarray:
         """Executed MACs per sample, int64 [n_samples]."""

@@ -17,7 +17,7 @@ from cgsim.engine.replay import replay_dense, replay_gated
 from cgsim.engine.search import Search
 from cgsim.engine.trial import Trial
 from cgsim.errors import CgsimError
-from cgsim.hardware import Costs, Fpga, Hardware, Host
+from cgsim.hardware import Costs, Engines, Fpga, Hardware, Host
 from cgsim.mapping.bounds import Bounds
 from cgsim.mapping.candidates import candidates
 from cgsim.mapping.estimate import estimate
@@ -249,7 +249,7 @@ def essential(hardware: Hardware, gated: bool) -> Hardware:
         changes["array"] = hardware.array.model_copy(update={"column_groups": 1})
         buffers["gate_kib"] = 1.0
         dma["conditional_fetch"] = "eager"
-    changes |= {"fpga": Fpga(), "host": Host(), "costs": Costs()}
+    changes |= {"fpga": Fpga(), "engines": Engines(), "host": Host(), "costs": Costs()}
     changes["buffers"] = hardware.buffers.model_copy(update=buffers)
     changes["dma"] = hardware.dma.model_copy(update=dma)
     changes["mapping"] = hardware.mapping.model_copy(update=options)

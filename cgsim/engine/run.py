@@ -68,6 +68,8 @@ def run(
     gates that are not modelled, and for layers that do not fit the buffers.
     """
     chosen = _samples(trace.n_samples, samples)
+    if hardware.engines.pipeline:
+        return _run_engines(trace, hardware, chosen, progress)
     todo = operations_of(trace, hardware)
     batch = min(hardware.mapping.batch, len(chosen))
     replays = replays_of(trace, hardware, todo)
@@ -98,6 +100,30 @@ def run(
     fused = {operation.layer.name: list(operation.fused) for operation in todo if operation.fused}
     mapping = [line for replay in replays for line in replay.describe()]
     return Counts(columns, fused, mapping)
+
+
+def _run_engines(
+    trace: Gates, hardware: Hardware, chosen: np.ndarray, progress: Callable[[int], object] | None
+) -> Counts:
+    """`run` on an accelerator of several engines."""
+    from cgsim.engine.blocks import run_blocks
+
+    layers = trace.network.layers
+    raw = {mode: run_blocks(trace, hardware, chosen, mode == "gated") for mode in MODES}
+    used = {mode: np.zeros((len(ACCESSES), len(chosen), len(layers)), np.int64) for mode in MODES}
+    density = np.ones((len(chosen), len(layers)))
+    for index, layer in enumerate(layers):
+        macs = {"dense": layer.dense_macs, "gated": trace.gated_macs(layer.name)[chosen]}
+        if layer.gate != "none":
+            density[:, index] = trace.density(layer.name)[chosen]
+        for mode in MODES:
+            own = dict(zip(ACCESSES, used[mode][:, :, index], strict=True))
+            own["base_macs"][:] = macs[mode]
+            own["idle_pe_cycles"][:] = raw[mode][:, index, CYCLES] * hardware.array.pes - macs[mode]
+    if progress is not None:
+        progress(len(chosen))
+    todo = tuple(Operation(layer) for layer in layers)
+    return Counts(_columns(chosen, todo, raw, used, density, hardware), {}, [])
 
 
 def operations_of(trace: Gates, hardware: Hardware) -> tuple[Operation, ...]:

@@ -52,6 +52,8 @@ def record(trace: Gates, hardware: Hardware, sample: int = 0, layers: str | None
         raise CgsimError(
             f"timeline: sample {sample} is not in the trace, which has samples 0 to {trace.n_samples - 1}"
         )
+    if hardware.engines.pipeline:
+        raise CgsimError(f"hardware {hardware.name!r}: accelerators with engines have no timeline")
     todo = operations_of(trace, hardware)
     chosen = _chosen(todo, layers)
     batch = min(hardware.mapping.batch, trace.n_samples)

@@ -4,7 +4,20 @@ from cgsim.hardware.area import Area, area
 from cgsim.hardware.energy import EnergyCosts, energy_costs
 from cgsim.hardware.fpga import Resources, resources
 from cgsim.hardware.loader import available_hardware, find_hardware, load_hardware, parse_setting
-from cgsim.hardware.model import Array, Buffers, Costs, Dma, Dram, Fpga, GateUnit, Hardware, Host, VectorUnit
+from cgsim.hardware.model import (
+    Array,
+    Buffers,
+    Costs,
+    Dma,
+    Dram,
+    Engine,
+    Engines,
+    Fpga,
+    GateUnit,
+    Hardware,
+    Host,
+    VectorUnit,
+)
 
 __all__ = [
     "Area",
@@ -14,6 +27,8 @@ __all__ = [
     "Dma",
     "Dram",
     "EnergyCosts",
+    "Engine",
+    "Engines",
     "Fpga",
     "GateUnit",
     "Hardware",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
@@ -52,8 +53,9 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the section class if the field is a section, None if it is a value."""
-    kind = field.annotation
+    """Return the section class if the field is a section, which may be null; None if it is a value."""
+    kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
+    kind = kinds[0] if get_origin(field.annotation) is UnionType and len(kinds) == 1 else field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 

@@ -404,6 +404,74 @@ class Costs(Section):
     leakage_vector_mw: float | None = _cost("mW", "Leakage of the vector unit.")
 
 
+class Engine(Section):
+    """A convolution engine: `inputs` x `outputs` channels a cycle, of one tap or of a whole window."""
+
+    kernel: Literal[1, 3] = Field(
+        json_schema_extra=_extra("pixels"), description="Height and width of its convolutions."
+    )
+    inputs: int = Field(
+        ge=1, le=4096, json_schema_extra=_extra("channels"), description="Input channels at once."
+    )
+    outputs: int = Field(
+        ge=1, le=4096, json_schema_extra=_extra("channels"), description="Output channels at once."
+    )
+    taps: Literal[1, 9] = Field(
+        default=1, json_schema_extra=_extra("taps"), description="Taps at once: one, or a window of 3 x 3."
+    )
+    most_inputs: int = Field(
+        ge=1,
+        le=1 << 16,
+        json_schema_extra=_extra("channels"),
+        description="Input channels that its memories hold.",
+    )
+    most_outputs: int = Field(
+        ge=1,
+        le=1 << 16,
+        json_schema_extra=_extra("channels"),
+        description="Output channels that its memories hold; of a layer with more it computes some after "
+        "others, call by call.",
+    )
+
+    @field_validator("taps")
+    @classmethod
+    def _fits_the_kernel(cls, value: int, info: ValidationInfo) -> int:
+        if value == 9 and info.data.get("kernel") == 1:
+            raise expectation("1 where the kernel is 1")
+        return value
+
+
+class Engines(Section):
+    """Engines in place of the systolic array, one for each convolution of a block (docs/board.md).
+
+    With them `array` tells only how many MACs a cycle there are; gate unit, buffers and DRAM do not count.
+    """
+
+    execution: Literal["pipelined", "sequential"] = Field(
+        default="pipelined",
+        description="Whether the engines of a block work at once, each on what the one before has finished, "
+        "or one after another.",
+    )
+    restart_cycles: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        json_schema_extra=_extra("cycles"),
+        description="Between two runs of an innermost loop; also what a skipped tap costs.",
+    )
+    first: Engine | None = Field(default=None, description="Of a block's first convolution.")
+    second: Engine | None = Field(default=None, description="Of its second convolution.")
+    third: Engine | None = Field(default=None, description="Of its third one, and of shortcuts.")
+    stem: Engine | None = Field(
+        default=None, description="Of the network's first convolution. Default: one of the others."
+    )
+
+    @property
+    def pipeline(self) -> tuple[Engine, ...]:
+        """The engines of a block, in order; none: the accelerator is a systolic array."""
+        return tuple(engine for engine in (self.first, self.second, self.third) if engine is not None)
+
+
 class Host(Section):
     """The processor that starts the accelerator."""
 
@@ -412,8 +480,8 @@ class Host(Section):
         ge=0,
         le=1_000_000,
         json_schema_extra=_extra("microseconds"),
-        description="Time that it takes the host to start a layer, of a batch or of a single sample; nothing "
-        "else happens meanwhile.",
+        description="Time that it takes the host to start a layer of a batch (with `engines`: what they "
+        "compute at once); nothing else happens meanwhile.",
     )
 
 
@@ -479,6 +547,7 @@ class Hardware(Section):
     dram: Dram
     mapping: MappingOptions = MappingOptions()
     fpga: Fpga = Fpga()
+    engines: Engines = Engines()
     host: Host = Host()
     costs: Costs = Costs()
 
@@ -516,7 +585,7 @@ class Hardware(Section):
         check_key(type(self), key, f"hardware {self.name!r}")
         value: Any = self
         for part in key.split("."):
-            value = getattr(value, part)
+            value = getattr(value, part, None)  # of a section that is null
         return value
 
     @classmethod
@@ -536,7 +605,7 @@ class Hardware(Section):
             from cgsim.hardware.tables import table_of
 
             table_of(hardware)
-        if hardware.style == "fpga":
+        if hardware.style == "fpga" and not hardware.engines.pipeline:
             from cgsim.hardware.fpga import check_fits
 
             check_fits(hardware, source)
@@ -573,6 +642,8 @@ class Hardware(Section):
             *sections, leaf = key.split(".")
             target = changed
             for section in sections:
+                if target[section] is None:
+                    raise CgsimError(f"hardware {self.name!r}: {key}: section {section} is null")
                 target = target[section]
             target[leaf] = value
         return type(self).from_dict(changed, f"hardware {self.name!r}")

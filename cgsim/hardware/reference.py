@@ -34,13 +34,27 @@ key and what was expected.
 def reference() -> str:
     """Return the text of docs/configuration.md."""
     parts = [_HEAD, "## Top level\n", _table(Hardware)]
-    for name, field in Hardware.model_fields.items():
-        section = section_of(field)
-        if section:
-            summary = " ".join((section.__doc__ or "").split())
-            parts += [f"## `{name}`\n", f"{summary}\n", _table(section, f"{name}.")]
+    parts += _sections(Hardware)
     parts += ["## Shipped accelerators\n", _shipped_table(), _example()]
     return "\n".join(parts)
+
+
+def _sections(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Sections and those inside them; of several equal ones inside a section the first tells of all."""
+    parts: list[str] = []
+    told: set[type[BaseModel]] = set()
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        if section is None:
+            continue
+        if prefix and section in told:
+            parts.append(f"`{prefix}{name}`: {field.description} Its keys are those of the section above.\n")
+            continue
+        told.add(section)
+        summary = " ".join((section.__doc__ or "").split()) + (f" {field.description}" if prefix else "")
+        parts += [f"##{'#' * prefix.count('.')} `{prefix}{name}`\n", f"{summary}\n"]
+        parts += [_table(section, f"{prefix}{name}."), *_sections(section, f"{prefix}{name}.")]
+    return parts
 
 
 def _table(model: type[BaseModel], prefix: str = "") -> str:

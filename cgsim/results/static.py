@@ -45,6 +45,8 @@ def static_figures(hardware: Mapping[str, Any] | Hardware) -> dict[str, float]:
 @lru_cache(maxsize=1024)
 def _figures(hardware: Hardware) -> dict[str, float]:
     found = {column.name: math.nan for column in STATIC_COLUMNS}
+    if hardware.engines.pipeline:  # no model of these
+        return found
     if hardware.style == "fpga":
         try:
             taken = resources(hardware)

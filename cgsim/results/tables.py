@@ -339,12 +339,12 @@ def _static_lines(total: Mapping[str, Any], width: int) -> list[str]:
     if not math.isnan(total["dsp"]):
         parts = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM"}
         counts = [f"{total[name]:,.10g} {title}" for name, title in parts.items() if total[name]]
-        gating = [
+        added = [
             f"{total[f'gating_{name}']:,.10g} {title}"
             for name, title in parts.items()
             if total[f"gating_{name}"]
         ]
-        rest = f"; of which gating {', '.join(gating)}" if gating else ""
+        rest = f"; of which gating {', '.join(added)}" if added else ""
         return _wrap(f"FPGA: {', '.join(counts)}{rest}", width, indent=6)
     return []
 

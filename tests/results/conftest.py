@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cgsim.engine.columns import COLUMNS, DRAM_COUNTS, MODES, PHASES, STALLS, TENSORS
+from cgsim.engine.columns import ACCESSES, COLUMNS, DRAM_COUNTS, ENERGIES, MODES, PHASES, STALLS, TENSORS
 from cgsim.results import Run
 
 HARDWARE: dict[str, Any] = {
@@ -83,7 +83,11 @@ def make_columns(names: Sequence[str] = RESNET20, samples: int = 3, seed: int = 
         columns[f"{mode}_offchip_bursts"] = sum(columns[f"{mode}_{n}_bursts"] for n in TENSORS)  # type: ignore[assignment]
         for name in DRAM_COUNTS:
             columns[f"{mode}_dram_{name}"] = np.zeros(rows, np.int64)
-        columns[f"{mode}_dram_energy_nj"] = np.zeros(rows)
+        for name in ACCESSES:
+            columns[f"{mode}_{name}"] = (size * rng.uniform(1, 5, rows) * part).astype(np.int64)
+        for name in ENERGIES:
+            columns[f"{mode}_{name}_energy_pj"] = size * rng.uniform(1, 5, rows) * part
+        columns[f"{mode}_energy_pj"] = sum(columns[f"{mode}_{name}_energy_pj"] for name in ENERGIES)  # type: ignore[assignment]
     return {column.name: columns[column.name] for column in COLUMNS}
 
 
@@ -97,7 +101,7 @@ def with_dram(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         counts["row_conflicts"] = bursts - counts["row_hits"] - counts["row_misses"]
         counts["clock"] = counts["data_cycles"] + counts["lost_refresh"] + counts["lost_no_request"]
         made |= {f"{mode}_dram_{name}": values for name, values in counts.items()}
-        made[f"{mode}_dram_energy_nj"] = bursts * 1.5
+        made[f"{mode}_dram_energy_pj"] = bursts * 1500.0
     return made
 
 

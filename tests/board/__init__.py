@@ -1,0 +1,1 @@
+"""The board that DPACS was measured on, against its model (docs/board.md)."""
