@@ -3,6 +3,7 @@
 # make validate        the slow proofs in full, the RTL's too: make test runs a sample of them
 # make validate-rtl    thousands of layers through the RTL, and the shipped trace's; says how many agree
 # make validate-fpga   synthesises rtl/ anew with Yosys, some forty sizes: FPGA resources, measured and modelled
+# make validate-board  latencies of a real accelerator on its board, measured and modelled
 # make reproduce-cgnet figures and tables of docs/cgnet.md: CGNet's accelerator, some minutes
 # make lint            ruff (lint and format) and mypy
 # make bench           speed of cgsim on this machine, of its DRAM and its mapping too
@@ -17,7 +18,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test validate validate-rtl validate-fpga reproduce-cgnet lint format bench setup setup-rtl setup-yosys setup-chromium docs docs-reference clean
+.PHONY: demo test validate validate-rtl validate-fpga validate-board reproduce-cgnet lint format bench setup setup-rtl setup-yosys setup-chromium docs docs-reference clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/cgsim simulate traces/resnet20-cgnet.trace.parquet --hardware asic-28nm --plot -o out/
@@ -38,6 +39,9 @@ validate-rtl: $(VENV)/.all-ready setup-rtl
 
 validate-fpga: $(VENV)/.all-ready setup-yosys
 	$(BIN)/python -m tests.rtl.fpga_table --anew
+
+validate-board: $(VENV)/.all-ready
+	$(BIN)/python -m tests.board.table
 
 reproduce-cgnet: $(VENV)/.all-ready
 	$(BIN)/python tools/reproduce_cgnet.py --anew

@@ -22,7 +22,9 @@ MEASURED: dict[str, dict[str, float]] = json.loads(
 )["latency_ms"]
 """Milliseconds by series, such as `resnet18_serial`, and ratio, such as `s25_c50` or `dense`."""
 RATIOS = tuple(MEASURED["resnet18_serial"])
-FITTED_ON = tuple((f"resnet18_{design}", ratio) for design in ("serial", "parallel") for ratio in ("dense", "s75_c75"))
+FITTED_ON = tuple(
+    (f"resnet18_{design}", ratio) for design in ("serial", "parallel") for ratio in ("dense", "s75_c75")
+)
 """The four latencies that the two constants were fitted on."""
 
 
@@ -51,7 +53,7 @@ def trace_of(depth: int, ratio: str) -> Trace:
 
 def modelled(series: str, ratio: str, changes: Mapping[str, Any] | None = None) -> float:
     """Milliseconds of an image, the mean over draws."""
-    depth, design = int(series[6:].split("_")[0]), series.split("_")[1]
+    depth, design = int(series[6:].split("_", maxsplit=1)[0]), series.split("_")[1]
     hardware = load_hardware(f"dpacs-{kind(depth)}-{design}", dict(changes or {}))
     counts = run(trace_of(depth, ratio), hardware)
     cycles = counts.columns["gated_cycles"].sum() / len(np.unique(counts.columns["sample"]))

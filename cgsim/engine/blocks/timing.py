@@ -41,8 +41,12 @@ def engine_cycles(
 def search_cycles(
     engine: Engine, pixels: np.ndarray, kept: np.ndarray, inputs: np.ndarray, restart: int
 ) -> np.ndarray:
-    """Cycles in which the input's `pixels` are read and weighed, and those `kept` handed on, int64 [S]."""
-    return (pixels + kept) * (-(-inputs // engine.inputs) + restart)
+    """Cycles in which the input's `pixels` are read and weighed, and those `kept` handed on, int64 [S].
+
+    Two loops for each pixel, the second of which ends at once where the pixel is not kept.
+    """
+    turns = -(-inputs // engine.inputs)
+    return pixels * (turns + 2 * restart) + kept * turns
 
 
 def weight_cycles(engine: Engine, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
