@@ -43,6 +43,10 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--y", metavar="COLUMN", help="of heatmap: upwards")
     parser.add_argument("--value", metavar="COLUMN", help="of heatmap: in the cells; default speedup")
     parser.add_argument(
+        "--size", metavar="COLUMN",
+        help="of speedup_vs_area: area_mm2, lut, dsp or bram36; default the first that is known",
+    )  # fmt: skip
+    parser.add_argument(
         "--layer", action="append", default=[], metavar="NAME",
         help="of density: a layer with gates; may be repeated; default one of each size",
     )  # fmt: skip
@@ -52,6 +56,9 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--image", metavar="FILE", help="of density: the image of that sample (PNG, JPEG, npy)"
     )
+
+
+_OPTIONS = ("x", "y", "value", "size", "sample", "image")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -68,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.figure.replace("-", "_")
     entry_of(name)
     path = arguments.output or f"out/{name}.png"
-    options: dict[str, Any] = {key: getattr(arguments, key) for key in ("x", "y", "value", "sample", "image")}
+    options: dict[str, Any] = {key: getattr(arguments, key) for key in _OPTIONS}
     draw(
         name,
         arguments.sources,

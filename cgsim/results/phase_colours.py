@@ -1,4 +1,4 @@
-"""Colours of phases and stall causes, the same in every plot; stalls are hatched besides."""
+"""Colours of phases, stall causes (hatched besides) and parts of the energy, the same in every plot."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ STALL_COLOURS = {
     "group_imbalance": style.SKY,
 }
 STALL_HATCH = "/////"
+
+ENERGY_COLOURS = {
+    "array: MACs": style.BLUE,
+    "array: idle and gated PEs": style.GREY,
+    "array: registers": style.SKY,
+    "buffers": style.ORANGE,
+    "gate unit": style.BLACK,
+    "vector unit": style.GREEN,
+    "leakage": style.YELLOW,
+    "DRAM": style.VERMILLION,
+}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsim.engine.columns import DRAM_COUNTS, ENERGIES, MODES, PHASES, STALLS, TENSORS
 from cgsim.errors import CgsimError
+from cgsim.results.energy_groups import ENERGY_GROUPS
 from cgsim.results.naming import batch_of, shown
 from cgsim.shorten import shorten
 from cgsim.trace.metadata import REFERENCE
@@ -300,24 +301,12 @@ def _memory_lines(total: Mapping[str, Any], samples: int) -> list[str]:
     return lines
 
 
-_ENERGY_GROUPS = {
-    "array: MACs": ("base_macs", "conditional_macs"),
-    "array: idle and gated PEs": ("clock_gated_pes", "idle_pes"),
-    "array: registers": ("registers",),
-    "buffers": ("activation_buffer", "weight_buffer", "accumulator", "gate_buffer"),
-    "gate unit": ("gate_unit",),
-    "vector unit": ("vector_unit",),
-    "leakage": ("leakage",),
-    "DRAM": ("dram",),
-}
-
-
 def energy_lines(total: Mapping[str, Any], samples: int) -> list[str]:
     """Lines on energy by component, per image, and on power; one line if nothing is known."""
     if not any(total[f"{mode}_{name}_energy_pj"] > 0 for mode in MODES for name in ENERGIES):
         return ["energy: not known, no table of costs at this technology"]
     lines = [f"{'energy, per image':<26}{'dense':>10}{'gated':>10}{'reduction':>11}"]
-    for title, names in {**_ENERGY_GROUPS, "all": ()}.items():
+    for title, names in {**ENERGY_GROUPS, "all": ()}.items():
         parts = [f"{name}_energy_pj" for name in names] or ["energy_pj"]
         values = [sum(total[f"{mode}_{part}"] for part in parts) / samples / 1e6 for mode in MODES]
         if any(values):

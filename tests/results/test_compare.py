@@ -14,6 +14,7 @@ from cgsim.results.certainty import BOUNDS
 from cgsim.results.compare import Comparison
 from cgsim.results.compare_methods import Look, is_ungated, looks, method_of
 from cgsim.results.compared import COLUMNS, row_figures, sample_figures
+from cgsim.results.static import STATIC_COLUMNS
 
 METHODS = (
     ("dense", "", (1.0,)),
@@ -66,8 +67,9 @@ def figures(counts: dict[str, np.ndarray], samples: int) -> dict[str, Any]:
     own |= {f"gated_latency_ms_{name}": value for name, value in told.items()}
     ungated = {"samples": 1, "dense_cycles_per_image": CYCLES, "dense_latency_ms_mean": CYCLES / CLOCK / 1e3}
     own["gated_offchip_bytes"], ungated["dense_offchip_bytes"] = counts["offchip_bytes"].sum(), BYTES
-    for name in ("offchip_bursts", "dram_energy_nj"):
+    for name in ("offchip_bursts", "energy_pj", "dram_energy_pj"):
         own[f"gated_{name}"], ungated[f"dense_{name}"] = 0, 0
+    own |= {column.name: np.nan for column in STATIC_COLUMNS}
     return row_figures(own, ungated, MACS) | dict.fromkeys(BOUNDS, np.nan)
 
 

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from cgsim.results.figures.heat_map import heatmap as heatmap
     from cgsim.results.figures.latencies import latency as latency
     from cgsim.results.figures.layer_speedup import speedup_vs_flops as speedup_vs_flops
+    from cgsim.results.figures.network_scatter import energy_vs_latency as energy_vs_latency
+    from cgsim.results.figures.network_scatter import speedup_vs_area as speedup_vs_area
     from cgsim.results.figures.network_speedup import speedup_of_networks as speedup_of_networks
     from cgsim.results.figures.stacked_cycles import cycles as cycles
+    from cgsim.results.figures.stacked_energy import energy as energy
     from cgsim.results.pareto import pareto as pareto
     from cgsim.results.roofline import roofline as roofline
     from cgsim.results.sweep_plots import speedup_vs_array as speedup_vs_array
@@ -31,11 +34,14 @@ __all__ = [
     "cycles",
     "density",
     "draw",
+    "energy",
+    "energy_vs_latency",
     "heatmap",
     "latency",
     "pareto",
     "roofline",
     "speedup_of_networks",
+    "speedup_vs_area",
     "speedup_vs_array",
     "speedup_vs_flops",
 ]
@@ -45,11 +51,14 @@ _HOME = {
     "cycles": "figures.stacked_cycles",
     "density": "figures.density_map",
     "draw": "figures.catalogue",
+    "energy": "figures.stacked_energy",
+    "energy_vs_latency": "figures.network_scatter",
     "heatmap": "figures.heat_map",
     "latency": "figures.latencies",
     "pareto": "pareto",
     "roofline": "roofline",
     "speedup_of_networks": "figures.network_speedup",
+    "speedup_vs_area": "figures.network_scatter",
     "speedup_vs_array": "sweep_plots",
     "speedup_vs_flops": "figures.layer_speedup",
 }

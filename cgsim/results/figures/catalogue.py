@@ -209,6 +209,25 @@ def _cycles(sources: Sequence[Source], options: Options) -> Figure:
     return cycles(own.table, title=_title(own, options), hardware=own.provenance.get("hardware"))
 
 
+def _energy(sources: Sequence[Source], options: Options) -> Figure:
+    from cgsim.results.figures.stacked_energy import energy
+
+    return energy(sources[0].table, title=_title(sources[0], options))
+
+
+def _energy_vs_latency(sources: Sequence[Source], options: Options) -> Figure:
+    from cgsim.results.figures.network_scatter import energy_vs_latency
+
+    return energy_vs_latency(_joined(sources)[0], title=str(options.get("title") or ""))
+
+
+def _speedup_vs_area(sources: Sequence[Source], options: Options) -> Figure:
+    from cgsim.results.figures.network_scatter import speedup_vs_area
+
+    told = {key: str(options[key]) for key in ("size", "title") if key in options}
+    return speedup_vs_area(_joined(sources)[0], **told)
+
+
 def _roofline(sources: Sequence[Source], options: Options) -> Figure:
     from cgsim.results.roofline import roofline
 
@@ -303,6 +322,18 @@ CATALOGUE: dict[str, Entry] = {
     "cycles": Entry(
         "where the cycles go: per layer, dense and gated, phases and stalls",
         _FOLDER, ("simulate", "table"), (), False, _cycles,
+    ),
+    "energy": Entry(
+        "where the energy goes: per layer, dense and gated, by component",
+        _FOLDER, ("simulate", "table"), (), False, _energy,
+    ),
+    "energy_vs_latency": Entry(
+        "energy against latency per image; a line joins the runs that none beats in both",
+        "folders of cgsim sweep or compare", ("sweep", "table", "compare"), (), True, _energy_vs_latency,
+    ),
+    "speedup_vs_area": Entry(
+        "speedup against area, or against LUTs, DSP slices or block RAMs (--size)",
+        "folders of cgsim sweep or compare", ("sweep", "table", "compare"), ("size",), True, _speedup_vs_area,
     ),
     "roofline": Entry(
         "MACs per cycle against MACs per off-chip byte, per layer",

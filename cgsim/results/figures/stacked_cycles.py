@@ -6,23 +6,17 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib.patches import Patch
-
 from cgsim.engine.columns import MODES, PHASES, STALLS
 from cgsim.results import naming, style
 from cgsim.results.figures.layer_sums import LayerSums
+from cgsim.results.figures.stacked_layers import Part, needs_of, stacked
 from cgsim.results.phase_colours import PHASE_COLOURS, STALL_COLOURS, STALL_HATCH
 from cgsim.results.tables import compact, trimmed
-from cgsim.shorten import shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cgsim.results.figures.columns import Table
-
-_SHIFTS = (-0.2, 0.2)
-"""Of the dense bar above and the gated one below, in rows."""
 
 
 def cycles(
@@ -45,51 +39,27 @@ def cycles(
     Raises:
         CgsimError: a column is missing, or `path` cannot be written.
     """
-    parts = _parts()
-    needs = [f"{mode}_{column}_cycles" for column, _, _ in parts for mode in MODES]
-    sums = LayerSums(layers, needs, "cycles")
-    total = sums.total
-    figure = style.Plot(7.2, 1.6 + 0.27 * len(sums.names))
-    axes = figure.add_subplot()
-    position = np.arange(len(sums.names), dtype=float)
-    shown: list[Patch] = []
-    start = {mode: np.zeros(len(sums.names)) for mode in MODES}
-    for column, colour, hatch in parts:
-        used = 0.0
-        for mode, shift in zip(MODES, _SHIFTS, strict=True):
-            part = sums.layers[f"{mode}_{column}_cycles"] / sums.samples
-            axes.barh(position + shift, part, 0.36, left=start[mode], color=colour, hatch=hatch,
-                      edgecolor="white" if hatch else colour, linewidth=0)  # fmt: skip
-            start[mode] += part
-            used += total[f"{mode}_{column}_cycles"]
-        if used > 0.001 * (total["dense_cycles"] + total["gated_cycles"]):
-            label = naming.shown(column, hardware or {"array": {}})
-            shown.append(Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label, linewidth=0))
-    longest = max(start["dense"].max(), start["gated"].max())
-    for mode, shift in zip(MODES, _SHIFTS, strict=True):
-        for row, end in enumerate(start[mode]):
-            gain = f" {sums.layers['speedup'][row]:.2f}×" if mode == "gated" else ""
-            text = f" {mode}{gain}" if row == 0 else gain
-            axes.text(end, row + shift, text, fontsize=style.SMALL - 1.5, va="center", ha="left")
-    axes.set_yticks(position, [shorten(name, 26) for name in sums.names])
-    axes.set_ylim(len(sums.names) - 0.45, -0.55)
-    axes.set_xlim(0, 1.1 * max(longest, 1))
-    axes.xaxis.set_major_formatter(lambda value, _: trimmed(value))
-    dense, gated = (compact(total[f"{mode}_cycles"] / sums.samples) for mode in MODES)
+    parts = _parts(hardware or {"array": {}})
+    sums = LayerSums(layers, needs_of(parts), "cycles")
+    figure, axes = stacked(sums, parts, sums.layers["speedup"], 1, trimmed)
+    dense, gated = (compact(sums.total[f"{mode}_cycles"] / sums.samples) for mode in MODES)
     style.dress(
         axes,
         title=f"{title}: where the cycles go".removeprefix(": "),
         x=f"cycles per image (upper bar dense, in all {dense}; lower bar gated, {gated})",
         grid="x",
     )
-    figure.legend(handles=shown, fontsize=style.SMALL, loc="outside lower center", ncols=4, frameon=False)
     if path is not None:
         style.write(figure, path)
     return figure
 
 
-def _parts() -> list[tuple[str, str, str]]:
-    """Name in columns, colour and hatch of every part, in the order in which they are stacked."""
-    busy = [(name, PHASE_COLOURS[name], "") for name in ("base", "conditional")]
-    busy += [(name, PHASE_COLOURS[name], "") for name in PHASES if name not in ("base", "conditional")]
-    return busy + [(f"{name}_stall", STALL_COLOURS[name], STALL_HATCH) for name in STALLS]
+def _parts(hardware: Mapping[str, Any]) -> list[Part]:
+    """All parts, in the order in which they are stacked."""
+    busy = ["base", "conditional", *(name for name in PHASES if name not in ("base", "conditional"))]
+    looks = [(name, PHASE_COLOURS[name], "") for name in busy]
+    looks += [(f"{name}_stall", STALL_COLOURS[name], STALL_HATCH) for name in STALLS]
+    return [
+        Part((f"{name}_cycles",), naming.shown(name, hardware), colour, hatch)
+        for name, colour, hatch in looks
+    ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgsim.engine.columns import MODES, PHASES, STALLS
 from cgsim.results import derive, naming, style
+from cgsim.results.energy_groups import ENERGY_GROUPS
 from cgsim.results.html.parts import Block, Column, Plot, Section, Table, Tiles
-from cgsim.results.phase_colours import PHASE_COLOURS, STALL_COLOURS
+from cgsim.results.phase_colours import ENERGY_COLOURS, PHASE_COLOURS, STALL_COLOURS
 from cgsim.results.run import Run
 
 _SHOWN = (
@@ -28,7 +29,7 @@ _TILES = (
     ("gated_energy_uj_per_image", "energy per image", " µJ"),
     ("energy_reduction", "energy reduction", "×"),
     ("area_mm2", "area", " mm²"),
-    ("gating_area_overhead", "area that gating adds", ""),
+    ("gating_area_overhead", "area that gating adds", " of the rest"),
 )
 
 _MAYBE = ("gated_energy_uj_per_image", "energy_reduction", "area_mm2", "gating_area_overhead")
@@ -38,7 +39,8 @@ _MAYBE = ("gated_energy_uj_per_image", "energy_reduction", "area_mm2", "gating_a
 def run_blocks(run: Run) -> list[Block]:
     """Return tiles, plots and the table of layers of a run; the figures of layers are means per image."""
     layers = per_image(run)
-    return [_tiles(run), _cycles(run, layers), _speedups(run, layers), _latencies(run), _table(layers)]
+    drawn = [_cycles(run, layers), *_energies(layers), _speedups(run, layers), _latencies(run)]
+    return [_tiles(run), *drawn, _table(layers)]
 
 
 def per_image(run: Run) -> dict[str, np.ndarray]:
@@ -88,34 +90,67 @@ def _table(layers: dict[str, np.ndarray]) -> Table:
 
 
 def _cycles(run: Run, layers: dict[str, np.ndarray]) -> Plot:
+    parts = [(name, PHASE_COLOURS[name], "") for name in PHASES]
+    parts += [(f"{name}_stall", STALL_COLOURS[name], "/") for name in STALLS]
+    bars = [
+        _Bars((f"{name}_cycles",), naming.shown(name, run.provenance["hardware"]), colour, shape)
+        for name, colour, shape in parts
+    ]
+    return _stacked(layers, bars, 1, "cycles", "Where the cycles go: phases, and hatched the stalls")
+
+
+def _energies(layers: dict[str, np.ndarray]) -> list[Block]:
+    """Where the energy goes; nothing if that is not known."""
+    if not layers["dense_energy_pj"].sum() > 0:
+        return []
+    bars = [
+        _Bars(tuple(f"{name}_energy_pj" for name in names), label, ENERGY_COLOURS[label], "")
+        for label, names in ENERGY_GROUPS.items()
+    ]
+    return [_stacked(layers, bars, 1e-6, "µJ", "Where the energy goes")]
+
+
+class _Bars(NamedTuple):
+    """A part of stacked bars: the columns that it adds up, without their mode, and its look."""
+
+    columns: tuple[str, ...]
+    label: str
+    colour: str
+    shape: str
+
+
+def _stacked(layers: dict[str, np.ndarray], parts: list[_Bars], scale: float, unit: str, title: str) -> Plot:
+    """A dense and a gated bar for each layer, means per image x `scale`."""
     names = [str(name) for name in layers["layer"]]
     rows = [[name for name in names for _ in MODES], [mode for _ in names for mode in MODES]]
     data: list[dict[str, Any]] = []
-    parts = [(name, PHASE_COLOURS[name], "") for name in PHASES]
-    parts += [(f"{name}_stall", STALL_COLOURS[name], "/") for name in STALLS]
-    for name, colour, shape in parts:
-        values = np.stack([layers[f"{mode}_{name}_cycles"] for mode in MODES], axis=1).ravel()
+    for part in parts:
+        sums = [np.sum([layers[f"{mode}_{column}"] for column in part.columns], axis=0) for mode in MODES]
+        values = scale * np.stack(sums, axis=1).ravel()
         if values.sum() == 0:
             continue
         data.append(
             {
                 "type": "bar",
                 "orientation": "h",
-                "name": naming.shown(name, run.provenance["hardware"]),
+                "name": part.label,
                 "y": rows,
                 "x": values,
-                "marker": {"color": colour, "pattern": {"shape": shape, "size": 4, "solidity": 0.35}},
-                "hovertemplate": "%{y}: %{x:,.5s} cycles<extra>%{fullData.name}</extra>",
+                "marker": {
+                    "color": part.colour,
+                    "pattern": {"shape": part.shape, "size": 4, "solidity": 0.35},
+                },
+                "hovertemplate": f"%{{y}}: %{{x:,.5s}} {unit}<extra>%{{fullData.name}}</extra>",
             }
         )
     layout = {
         "barmode": "stack",
         "bargap": 0.15,
-        "xaxis": {"title": {"text": "cycles per image"}},
+        "xaxis": {"title": {"text": f"{unit} per image"}},
         "yaxis": {"autorange": "reversed", "automargin": True, "tickfont": {"size": 10}, "dividerwidth": 0},
         "legend": {"orientation": "h", "y": -0.06, "yanchor": "top"},
     }
-    return Plot(data, layout, "Where the cycles go: phases, and hatched the stalls", 200 + 36 * len(names))
+    return Plot(data, layout, title, 200 + 36 * len(names))
 
 
 def _speedups(run: Run, layers: dict[str, np.ndarray]) -> Plot:
