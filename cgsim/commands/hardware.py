@@ -1,4 +1,4 @@
-"""`cgsim hardware show|check|list|import`."""
+"""`cgsim hardware show|costs|check|list|import`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the commands."""
     parser = commands.add_parser(
         "hardware",
-        help="show, check, list or import accelerators",
-        description="Show, check, list or import accelerators (docs/configuration.md).",
+        help="show, check, list or import accelerators; what they cost",
+        description="Show, check, list or import accelerators, and what they cost (docs/configuration.md).",
         epilog="example:\n  cgsim hardware show asic-28nm",
     )
     group = parser.commands()
@@ -35,6 +35,18 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     show.add_argument("hardware", metavar="HW", help="name of `cgsim hardware list`, or a YAML file")
     add_settings(show, "replace one value, such as array.rows=16; may be repeated")
+    costs = add_command(
+        group,
+        "costs",
+        run_costs,
+        "energy of each access, area, FPGA resources",
+        "Print what an accelerator costs before anything runs on it: energy of operations and accesses, "
+        "leakage, area (docs/energy.md), FPGA resources (docs/fpga.md).",
+        "cgsim hardware costs asic-28nm",
+        "cgsim hardware costs fpga-zcu104 --set array.column_groups=4",
+    )
+    costs.add_argument("hardware", metavar="HW", help="name of `cgsim hardware list`, or a YAML file")
+    add_settings(costs, "replace one value, such as array.rows=16; may be repeated")
     check = add_command(
         group,
         "check",
@@ -78,6 +90,19 @@ def run_show(arguments: argparse.Namespace) -> None:
     import yaml
 
     print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=78), end="")
+
+
+def run_costs(arguments: argparse.Namespace) -> None:
+    """Print what one accelerator costs."""
+    overrides = single_settings(arguments.settings, "costs takes one value for each key")
+    from cgsim.hardware import load_hardware
+    from cgsim.hardware.cost_table import costs_of, costs_table
+
+    hardware = load_hardware(arguments.hardware, overrides)
+    if arguments.json:
+        print_json(costs_of(hardware))
+    else:
+        print(costs_table(hardware))
 
 
 def run_check(arguments: argparse.Namespace) -> None:

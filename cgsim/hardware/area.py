@@ -8,7 +8,7 @@ from typing import Any
 
 from cgsim.hardware.logic import comparator_um2, exit_bits, feed_bits, fifo_um2, pe_bits, scanner_um2
 from cgsim.hardware.memories import memories
-from cgsim.hardware.tables import Table, table_of
+from cgsim.hardware.tables import Costed, table_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def area(hardware: Any) -> Area:
     return Area() if table is None else Area(_plain(hardware, table), _gating(hardware, table))
 
 
-def _plain(hardware: Any, table: Table) -> dict[str, float]:
+def _plain(hardware: Any, table: Costed) -> dict[str, float]:
     """Parts of the same accelerator with one feed and without a gate unit."""
     plain = _ungated(hardware)
     logic, bit = table.logic, table.logic.register_bit.area_um2
@@ -64,12 +64,12 @@ def _plain(hardware: Any, table: Table) -> dict[str, float]:
     return found | {"activation_buffer": min(_activation_areas(hardware, table))}
 
 
-def _activation_areas(hardware: Any, table: Table) -> list[float]:
+def _activation_areas(hardware: Any, table: Costed) -> list[float]:
     """Area of the activation buffer with the banks that the feeds need, and in one piece."""
     return [memories(one)["activation"].built(table).area_mm2 for one in (hardware, _ungated(hardware))]
 
 
-def _gating(hardware: Any, table: Table) -> dict[str, float]:
+def _gating(hardware: Any, table: Costed) -> dict[str, float]:
     groups, logic = hardware.array.column_groups, table.logic
     banked, whole = _activation_areas(hardware, table)
     found = {

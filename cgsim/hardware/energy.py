@@ -8,7 +8,7 @@ from typing import Any
 
 from cgsim.hardware.logic import FIFO_BITS, SUM_BITS, THRESHOLD_BITS, group_leakage_mw, pe_leakage_mw
 from cgsim.hardware.memories import memories
-from cgsim.hardware.tables import Table, table_of
+from cgsim.hardware.tables import Costed, table_of
 
 CLOCK_GATED, IDLE = 0.1, 0.01
 """Of a MAC, per cycle, for a PE whose operands pass without one, and for one that nothing passes. Assumed:
@@ -77,7 +77,7 @@ def energy_costs(hardware: Any) -> EnergyCosts:
     return EnergyCosts(**found | {name: value for name, value in given.items() if value is not None})
 
 
-def _of_table(hardware: Any, table: Table) -> dict[str, float]:
+def _of_table(hardware: Any, table: Costed) -> dict[str, float]:
     logic, array = table.logic, hardware.array
     mac = hardware.costs.mac_pj if hardware.costs.mac_pj is not None else logic.mac.energy_pj
     bit = logic.register_bit.energy_pj

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cgsim.hardware.tables import Sram, Table
+from cgsim.hardware.tables import Costed, Sram
 
 SUM_BITS = 32
 
@@ -16,7 +16,7 @@ class Memory(NamedTuple):
     kib: float
     bits: int
 
-    def built(self, table: Table) -> Sram:
+    def built(self, table: Costed) -> Sram:
         """Energy of an access of one of them; leakage and area of all."""
         own = table.macro(self.kib, self.bits)
         return own._replace(leakage_mw=own.leakage_mw * self.number, area_mm2=own.area_mm2 * self.number)

@@ -375,8 +375,8 @@ class Costs(Section):
         default=None,
         max_length=1000,
         json_schema_extra=_extra(),
-        description="A shipped table (`16nm`, `28nm`, `45nm`, `65nm`), or the path of a file like them. "
-        "Default: that of `technology`, if there is one.",
+        description="A shipped table (`16nm`, `28nm`, `45nm`, `65nm`), the path of a file like them, or "
+        "`cacti`: CACTI itself at the node of `technology`. Default: that of `technology`, if there is one.",
     )
     mac_pj: float | None = _cost("pJ", "A MAC.")
     pe_clock_gated_pj: float | None = _cost("pJ", "A cycle of a PE that a vector passes without a MAC.")

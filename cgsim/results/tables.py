@@ -120,6 +120,11 @@ def describe_hardware(hardware: Mapping[str, Any]) -> str:
     """Return one line on an accelerator: array, column groups, clock, memory."""
     array, dram = hardware["array"], hardware["dram"]
     groups = array["column_groups"]
+    engines = hardware.get("engines", {})
+    if engines.get("first"):
+        blocks = [engines[name] for name in ("first", "second", "third") if engines.get(name)]
+        sizes = [f"{one['inputs']} x {one['outputs']} ({one['kernel']} x {one['kernel']})" for one in blocks]
+        return f"engines {', '.join(sizes)}, {hardware['clock_mhz']:g} MHz"
     told = [
         f"{array['rows']} x {array['cols']} {array['dataflow']} array",
         str(array["pipelining"]),
@@ -304,7 +309,7 @@ def _memory_lines(total: Mapping[str, Any], samples: int) -> list[str]:
 def energy_lines(total: Mapping[str, Any], samples: int) -> list[str]:
     """Lines on energy by component, per image, and on power; one line if nothing is known."""
     if not any(total[f"{mode}_{name}_energy_pj"] > 0 for mode in MODES for name in ENERGIES):
-        return ["energy: not known, no table of costs at this technology"]
+        return ["energy: not known, this technology has no table of costs (docs/energy.md)"]
     lines = [f"{'energy, per image':<26}{'dense':>10}{'gated':>10}{'reduction':>11}"]
     for title, names in {**ENERGY_GROUPS, "all": ()}.items():
         parts = [f"{name}_energy_pj" for name in names] or ["energy_pj"]
