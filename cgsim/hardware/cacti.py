@@ -74,11 +74,8 @@ def _version() -> str:
     try:
         return version(LIBRARY)
     except PackageNotFoundError:
-        needs = (
-            ""
-            if sys.version_info >= (3, 12)
-            else f" (Python 3.12 or newer; this is {sys.version.split()[0]})"
-        )
+        own = ".".join(map(str, sys.version_info[:2]))
+        needs = "" if sys.version_info >= (3, 12) else f" (Python 3.12 or newer; this is {own})"
         raise CgsimError(
             f"costs.table: 'cacti' needs the library {LIBRARY}{needs}: pip install 'cgsim[cacti]'"
         ) from None

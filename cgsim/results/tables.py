@@ -311,7 +311,7 @@ def energy_lines(total: Mapping[str, Any], samples: int) -> list[str]:
     if not any(total[f"{mode}_{name}_energy_pj"] > 0 for mode in MODES for name in ENERGIES):
         return ["energy: not known, this technology has no table of costs (docs/energy.md)"]
     lines = [f"{'energy, per image':<26}{'dense':>10}{'gated':>10}{'reduction':>11}"]
-    for title, names in {**ENERGY_GROUPS, "all": ()}.items():
+    for title, names in {**ENERGY_GROUPS, "chip and DRAM": ()}.items():
         parts = [f"{name}_energy_pj" for name in names] or ["energy_pj"]
         values = [sum(total[f"{mode}_{part}"] for part in parts) / samples / 1e6 for mode in MODES]
         if any(values):

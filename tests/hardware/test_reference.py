@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from cgsim.hardware import Hardware
@@ -19,7 +20,8 @@ def test_every_key_is_there_with_a_meaning():
     text = reference()
     for key, field in fields(Hardware):
         assert field.description
-        assert f"| `{key}` |" in text
+        one = re.sub(r"^engines\.\w+\.", "engines.first.", key)  # equal engines are told once
+        assert f"| `{one}` |" in text
 
 
 def test_main_writes_and_prints(tmp_path, capsys):

@@ -170,11 +170,14 @@ def test_off_chip_traffic_is_told_by_tensor(run, make_run):
     assert lines["weights read"] == [compact(dense / 3), compact(gated / 3), "B", ratio_text(dense / gated)]
     assert lines["all"][-1] == ratio_text(total["offchip_reduction"])
     assert "DRAM: " not in table
+    reduction = ratio_text(total["energy_reduction"])
+    assert lines["chip and DRAM"][-2:] == ["µJ", reduction]
+    assert lines["power"][-1] == "mW"
+    assert "area: 1.76 mm², of which gating 0.150 mm² (9.3% more)" in table
     table = make_run(with_dram(make_columns())).table()
     assert max(map(len, table.splitlines())) <= 80
     for word in (
         "DRAM: rows opened",
-        "DRAM: energy",
         "DRAM: row hits",
         "gated DRAM bus: data 53%, no request",
     ):
