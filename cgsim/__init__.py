@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cgsim.trace import Trace as Trace
     from cgsim.trace import load_trace as load_trace
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "CgsimError": "cgsim.errors",

@@ -56,6 +56,9 @@ def main() -> None:
         put("speedup-array", draw("speedup_vs_array", [sweep]))
         put("heatmap", draw("heatmap", [sweep], where={"trace": ["resnet20-cgnet"]}, value="efficiency"))
         put("cycles", draw("cycles", [run]))
+        put("energy", draw("energy", [run]))
+        put("energy-latency", draw("energy_vs_latency", [sweep]))
+        put("speedup-area", draw("speedup_vs_area", [sweep]))
         put("roofline", draw("roofline", [run]))
         corner = {"array.rows": ["8", "32"], "array.cols": ["32"], "trace": ["resnet20-cgnet"]}
         put("latency", draw("latency", [sweep], where=corner))

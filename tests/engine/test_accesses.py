@@ -62,7 +62,7 @@ def test_accesses_by_hand(tmp_path: Path) -> None:
     assert gated["scanned_bits"] == 2 * 9 * 2  # both groups, nine pixels, two columns
     assert gated["fifo_entries"] == 3
     assert gated["gate_buffer_write_bytes"] == round(36 / 8)
-    # stationary operands: 2 groups of the base in each tile, 1 of the conditional path, 4 rows x 2 columns each
+    # stationary operands of 4 rows x 2 columns: 2 groups of the base in each tile, 1 of the conditional path
     assert gated["weight_buffer_read_bytes"] == (2 * tiles + 1) * 8
     # sums: 4 columns x 9 of the base, 2 x 3 of the conditional path, 4 bytes each
     assert gated["accumulator_read_bytes"] == gated["accumulator_write_bytes"] == 4 * (36 + 6)

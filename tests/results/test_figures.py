@@ -222,6 +222,68 @@ def test_a_missing_phase_is_named(run):
         figures.cycles(table)
 
 
+def test_stacked_energy_of_a_dataframe(run):
+    axes = figures.energy(run.layers).axes[0]
+    layers = run.by_layer()
+    for row in range(len(layers["layer"])):
+        for mode, shift in zip(MODES, (-0.2, 0.2), strict=True):
+            bars = [p for p in axes.patches if abs(p.get_y() + p.get_height() / 2 - row - shift) < 0.01]
+            total = layers[f"{mode}_energy_pj"][row] / run.samples / 1e6
+            assert sum(p.get_width() for p in bars) == pytest.approx(total)
+    gains = [t.get_text().split()[-1] for t in axes.texts if "×" in t.get_text()]
+    assert gains == [f"{gain:.2f}×" for gain in layers["energy_reduction"]]
+
+
+def test_energy_that_is_not_known_is_not_drawn(run):
+    table = run.layers.copy()
+    for name in table:
+        if name.endswith("_energy_pj"):
+            table[name] = np.nan
+    with pytest.raises(CgsimError, match="energy: not known of this accelerator"):
+        figures.energy(table)
+
+
+@pytest.fixture
+def spread():
+    """Runs of two traces; of each, some that another beats in latency and energy."""
+    rows = [
+        ("a", 1, 5.0, 1.5),
+        ("a", 2, 3.0, 2.0),
+        ("a", 3, 4.0, 3.0),
+        ("b", 4, 1.0, 4.0),
+        ("b", 5, 2.0, np.nan),
+    ]
+    names = ("trace", "gated_latency_ms_mean", "gated_energy_uj_per_image", "area_mm2")
+    return pd.DataFrame(rows, columns=names).assign(speedup=[1.0, 2.0, 3.0, 4.0, 5.0], lut=np.nan)
+
+
+def test_energy_against_latency_joins_what_nothing_beats(spread):
+    axes = figures.energy_vs_latency(spread).axes[0]
+    assert np.allclose(points(axes, "a"), [(1, 5), (2, 3), (3, 4)])
+    assert np.allclose(points(axes, "b"), [(4, 1), (5, 2)])
+    fronts = [line.get_xydata().tolist() for line in axes.lines if len(line.get_xydata())]
+    assert fronts == [[[1, 5], [2, 3]], [[4, 1]]]
+    assert axes.get_ylabel() == "energy per image (µJ)"
+
+
+def test_energy_of_a_comparison_is_in_the_same_unit(spread):
+    names = {"gated_latency_ms_mean": "latency_ms_mean", "gated_energy_uj_per_image": "energy_pj"}
+    table = spread.rename(columns=names).assign(energy_pj=spread["gated_energy_uj_per_image"] * 1e6)
+    assert np.allclose(points(figures.energy_vs_latency(table).axes[0], "b"), [(4, 1), (5, 2)])
+
+
+def test_speedup_against_what_is_known_of_the_size(spread):
+    axes = figures.speedup_vs_area(spread).axes[0]
+    assert axes.get_xlabel() == "area (mm²)"
+    assert np.allclose(points(axes, "b"), [(4, 4)])  # the other has no area
+    fpga = spread.assign(lut=[10.0, 20, 30, 40, 50], area_mm2=np.nan)
+    assert figures.speedup_vs_area(fpga).axes[0].get_xlabel() == "LUTs"
+    with pytest.raises(CgsimError, match="size: expected one of area_mm2, lut"):
+        figures.speedup_vs_area(spread, size="weight")
+    with pytest.raises(CgsimError, match="no run has both figures"):
+        figures.speedup_vs_area(spread, size="lut")
+
+
 def test_roofline_of_a_dataframe(run):
     axes = figures.roofline(run.layers, run.provenance["hardware"]).axes[0]
     own = run.layers[run.layers["gated_macs"] > 0].groupby("layer", sort=False).sum(numeric_only=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cgsim.engine.columns import PHASES, STALLS
 from cgsim.errors import CgsimError
+from cgsim.hardware import load_hardware
 from cgsim.results.phase_colours import PHASE_COLOURS, STALL_COLOURS
 from cgsim.results.tables import compact, describe_hardware, percent, ratio_text
 from cgsim.shorten import shorten
@@ -173,7 +174,6 @@ def test_off_chip_traffic_is_told_by_tensor(run, make_run):
     reduction = ratio_text(total["energy_reduction"])
     assert lines["chip and DRAM"][-2:] == ["µJ", reduction]
     assert lines["power"][-1] == "mW"
-    assert "area: 1.76 mm², of which gating 0.150 mm² (9.3% more)" in table
     table = make_run(with_dram(make_columns())).table()
     assert max(map(len, table.splitlines())) <= 80
     for word in (
@@ -182,6 +182,21 @@ def test_off_chip_traffic_is_told_by_tensor(run, make_run):
         "gated DRAM bus: data 53%, no request",
     ):
         assert word in table
+
+
+@pytest.mark.parametrize(
+    ("hardware", "line"),
+    [
+        ("asic-28nm", "area: 1.76 mm², of which gating 0.150 mm² (9.3% more)"),
+        ("fpga-zcu102", "FPGA: "),
+        ("dpacs-basicblock-serial", ""),
+    ],
+)
+def test_what_the_accelerator_takes_is_told(make_run, hardware, line):
+    table = make_run(hardware=load_hardware(hardware).to_dict()).table()
+    assert line in table
+    assert max(map(len, table.splitlines())) <= 80
+    assert bool(line) == ("area: " in table or "FPGA: " in table)
 
 
 def test_memories_are_described():
