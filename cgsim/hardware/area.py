@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cgsim.hardware.logic import comparator_um2, exit_bits, feed_bits, fifo_um2, pe_bits, scanner_um2
-from cgsim.hardware.memories import memories
+from cgsim.hardware.memories import Memory, memories
 from cgsim.hardware.tables import Costed, table_of
 
 
@@ -60,13 +60,17 @@ def _plain(hardware: Any, table: Costed) -> dict[str, float]:
         "feed_and_exit": (feed_bits(plain) + exit_bits(plain)) * bit / 1e6,
         "vector_unit": plain.vector_unit.lanes * vector / 1e6,
     }
-    found |= {f"{name}_buffer": memory.built(table).area_mm2 for name, memory in memories(plain).items()}
+    found |= {f"{name}_buffer": _covered(memory, table) for name, memory in memories(plain).items()}
     return found | {"activation_buffer": min(_activation_areas(hardware, table))}
 
 
 def _activation_areas(hardware: Any, table: Costed) -> list[float]:
     """Area of the activation buffer with the banks that the feeds need, and in one piece."""
-    return [memories(one)["activation"].built(table).area_mm2 for one in (hardware, _ungated(hardware))]
+    return [_covered(memories(one)["activation"], table) for one in (hardware, _ungated(hardware))]
+
+
+def _covered(memory: Memory, table: Costed) -> float:
+    return memory.number * table.macro(memory.kib, memory.bits).area_mm2
 
 
 def _gating(hardware: Any, table: Costed) -> dict[str, float]:
@@ -81,7 +85,7 @@ def _gating(hardware: Any, table: Costed) -> dict[str, float]:
             "index_fifos": groups * fifo_um2(hardware, logic) / 1e6,
             "scanners": groups * scanner_um2(hardware, logic) / 1e6,
             "comparators": hardware.array.cols * comparator_um2(logic) / 1e6,
-            "gate_buffer": memories(hardware)["gate"].built(table).area_mm2,
+            "gate_buffer": _covered(memories(hardware)["gate"], table),
         }
     return found
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cgsim.hardware.logic import FIFO_BITS, SUM_BITS, THRESHOLD_BITS, group_leakage_mw, pe_leakage_mw
-from cgsim.hardware.memories import memories
+from cgsim.hardware.logic import FIFO_BITS, THRESHOLD_BITS, group_leakage_mw, pe_leakage_mw
+from cgsim.hardware.memories import SUM_BITS, memories
 from cgsim.hardware.tables import Costed, table_of
 
 CLOCK_GATED, IDLE = 0.1, 0.01
@@ -101,8 +101,8 @@ def _of_table(hardware: Any, table: Costed) -> dict[str, float]:
         * (logic.mac.leakage_mw + logic.comparator.leakage_mw),
     }
     for name, memory in memories(hardware).items():
-        built = memory.built(table)
-        found[f"{name}_read_pj"] = built.read_pj * 8 / memory.bits
-        found[f"{name}_write_pj"] = built.write_pj * 8 / memory.bits
-        found[f"leakage_{name}_mw"] = built.leakage_mw
+        sram = table.macro(memory.kib, memory.bits)
+        found[f"{name}_read_pj"] = sram.read_pj * 8 / memory.bits
+        found[f"{name}_write_pj"] = sram.write_pj * 8 / memory.bits
+        found[f"leakage_{name}_mw"] = memory.number * sram.leakage_mw
     return found

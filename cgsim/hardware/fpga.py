@@ -20,11 +20,11 @@ from typing import Any, Protocol
 from cgsim.errors import CgsimError, nearest
 from cgsim.hardware.fpga_devices import RESOURCES, Device, devices, find_device
 from cgsim.hardware.fpga_memory import LUTRAM_WORDS, blocks18, luts_of_memory, ultrarams
+from cgsim.hardware.memories import SUM_BITS, memories
 from cgsim.yamlfile import read_yaml
 
 INDEX_BITS = 20
 """Of a pixel, an address or a count (rtl/cgsim_pkg.sv)."""
-SUM_BITS = 32
 TAG_BITS = 50
 """What travels beside the sums of a vector (`tag_t`)."""
 TABLE_WORDS = {"parts": 256, "folds": 1024}
@@ -339,27 +339,11 @@ def _lines(shape: Shape, family: str) -> int:
 
 
 def _buffers(hardware: Accelerator, family: str, urams: int) -> dict[str, Amounts]:
-    """The four buffers and the tables of a layer, as block RAM, UltraRAM or LUTs.
-
-    Words are what the array takes in a cycle: `rows` activations for each bank (with ideal banks, one bank
-    per column group), a row of weights, a row of sums, and the gate bits of a scan for each group. Double
-    buffering makes two memories of half the size, as both halves are read and written at once.
-    """
-    array, unit, buffers = hardware.array, hardware.gate_unit, hardware.buffers
-    banks = unit.activation_banks if isinstance(unit.activation_banks, int) else array.column_groups
-    halves = 2 if buffers.double_buffered else 1
-    memories = {
-        "weight_buffer": (halves, buffers.weight_bytes, 8 * array.cols),
-        "activation_buffer": (halves * banks, buffers.activation_bytes, 8 * array.rows),
-        "accumulator_buffer": (halves, buffers.accumulator_bytes, SUM_BITS * array.cols),
-    }
-    if unit.enabled:
-        bits = unit.scan_bits_per_cycle * array.column_groups
-        memories["gate_buffer"] = (halves, buffers.gate_bytes, bits)
+    """The four buffers (`cgsim.hardware.memories`) and the tables of a layer: block RAM, UltraRAM or LUTs."""
+    array, unit = hardware.array, hardware.gate_unit
     parts = {}
-    for name, (count, size, bits) in memories.items():
-        words = -(-size * 8 // (count * bits))
-        parts[name], urams = _memory(count, words, bits, family, urams)
+    for name, own in memories(hardware).items():
+        parts[f"{name}_buffer"], urams = _memory(own.number, own.words, own.bits, family, urams)
     tables = [
         (TABLE_WORDS["parts"], 112, array.column_groups),
         (TABLE_WORDS["folds"], 16, array.column_groups),

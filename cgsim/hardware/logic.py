@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cgsim.hardware.memories import SUM_BITS
 from cgsim.hardware.tables import Logic
 
-SUM_BITS = 32
 THRESHOLD_BITS = 32
 INDEX_BITS = 20
 """Of a pixel or a filter (rtl/cgsim_pkg.sv)."""

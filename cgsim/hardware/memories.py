@@ -1,43 +1,45 @@
-"""The SRAMs of an accelerator: how many, how large, how wide (as cgsim.hardware.fpga has its block RAM)."""
+"""The on-chip memories of an accelerator: how many, how large, how wide."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cgsim.hardware.tables import Costed, Sram
-
 SUM_BITS = 32
 
 
 class Memory(NamedTuple):
-    """`number` equal SRAMs of `kib` KiB each, whose ports have `bits` bits."""
+    """`number` equal memories of `total_bytes` in all, whose ports have `bits` bits."""
 
     number: int
-    kib: float
+    total_bytes: int
     bits: int
 
-    def built(self, table: Costed) -> Sram:
-        """Energy of an access of one of them; leakage and area of all."""
-        own = table.macro(self.kib, self.bits)
-        return own._replace(leakage_mw=own.leakage_mw * self.number, area_mm2=own.area_mm2 * self.number)
+    @property
+    def kib(self) -> float:
+        """Capacity of one of them in KiB."""
+        return self.total_bytes / 1024 / self.number
+
+    @property
+    def words(self) -> int:
+        """Words of one of them."""
+        return -(-self.total_bytes * 8 // (self.number * self.bits))
 
 
 def memories(hardware: Any) -> dict[str, Memory]:
-    """The SRAMs of each buffer, by the names of `EnergyCosts`. Without a gate unit there is no gate buffer.
+    """The memories of each buffer. Without a gate unit there is no gate buffer.
 
-    Words are what the array takes in a cycle: `rows` activations for each bank (with ideal banks, one bank
-    per column group), a row of weights, a row of sums, and the gate bits of a scan for each group. Double
+    Words are what the array takes in a cycle: a row of weights, `rows` activations for each bank (with ideal
+    banks, one bank per column group), a row of sums, and the gate bits of a scan for each group. Double
     buffering makes two memories of half the size, as both halves are read and written at once.
     """
     array, unit, buffers = hardware.array, hardware.gate_unit, hardware.buffers
     banks = unit.activation_banks if isinstance(unit.activation_banks, int) else array.column_groups
     halves = 2 if buffers.double_buffered else 1
     found = {
-        "activation": Memory(halves * banks, buffers.activation_kib / (halves * banks), 8 * array.rows),
-        "weight": Memory(halves, buffers.weight_kib / halves, 8 * array.cols),
-        "accumulator": Memory(halves, buffers.accumulator_kib / halves, SUM_BITS * array.cols),
+        "weight": Memory(halves, buffers.weight_bytes, 8 * array.cols),
+        "activation": Memory(halves * banks, buffers.activation_bytes, 8 * array.rows),
+        "accumulator": Memory(halves, buffers.accumulator_bytes, SUM_BITS * array.cols),
     }
     if unit.enabled:
-        bits = unit.scan_bits_per_cycle * array.column_groups
-        found["gate"] = Memory(halves, buffers.gate_kib / halves, bits)
+        found["gate"] = Memory(halves, buffers.gate_bytes, unit.scan_bits_per_cycle * array.column_groups)
     return found

@@ -161,22 +161,6 @@ def _between(axis: tuple[float, ...], value: float) -> tuple[int, float]:
     return at, math.log(value / axis[at]) / math.log(axis[at + 1] / axis[at])
 
 
-class Accelerator(Protocol):
-    """What is read here of a `cgsim.hardware.Hardware`."""
-
-    @property
-    def name(self) -> str:
-        """`name` of the file."""
-
-    @property
-    def technology(self) -> str | None:
-        """`technology` of the file."""
-
-    @property
-    def costs(self) -> Any:
-        """Section `costs`."""
-
-
 class Costed(Protocol):
     """A table, or what stands in for one: logic, DRAM, and SRAMs of any size."""
 
@@ -197,7 +181,7 @@ def shipped_tables() -> list[str]:
     return sorted((path.stem for path in FOLDER.glob("*.yaml")), key=lambda name: int(name[:-2]))
 
 
-def table_of(hardware: Accelerator) -> Costed | None:
+def table_of(hardware: Any) -> Costed | None:
     """The table of an accelerator: `costs.table`, or else that of its `technology`; None if there is none.
 
     Raises:

@@ -42,13 +42,14 @@ def test_a_mac_given_changes_what_is_a_share_of_it() -> None:
 def test_memories_are_those_that_the_array_reads() -> None:
     """32 rows, 32 columns, 8 groups, double buffered: 256, 288, 128 and 16 KiB."""
     assert memories(OWN) == {
-        "activation": Memory(16, 16, 256),
-        "weight": Memory(2, 144, 256),
-        "accumulator": Memory(2, 64, 1024),
-        "gate": Memory(2, 8, 512),
+        "weight": Memory(2, 288 * 1024, 256),
+        "activation": Memory(16, 256 * 1024, 256),
+        "accumulator": Memory(2, 128 * 1024, 1024),
+        "gate": Memory(2, 16 * 1024, 512),
     }
     single = load_hardware("asic-28nm", {"buffers.double_buffered": False, "gate_unit.activation_banks": 4})
-    assert memories(single)["activation"] == Memory(4, 64, 256)
+    own = memories(single)["activation"]
+    assert (own.number, own.kib, own.bits, own.words) == (4, 64, 256, 2048)
 
 
 def test_costs_of_a_buffer_are_those_of_its_sram_per_byte() -> None:

@@ -29,7 +29,7 @@ _TILES = (
     ("gated_energy_uj_per_image", "energy per image", " µJ"),
     ("energy_reduction", "energy reduction", "×"),
     ("area_mm2", "area", " mm²"),
-    ("gating_area_overhead", "area that gating adds", " of the rest"),
+    ("gating_area_overhead", "area that gating adds", "%"),
 )
 
 _MAYBE = ("gated_energy_uj_per_image", "energy_reduction", "area_mm2", "gating_area_overhead")
@@ -76,7 +76,8 @@ def _tiles(run: Run) -> Tiles:
         if interval is not None and interval.known:
             until = f"to {interval.high:.4g}" if np.isfinite(interval.high) else "or more"
             remark = f"95 % confidence: {interval.low:.4g} {until}"
-        tiles.append((label, f"{value:.4g}{unit}" if value == value else "–", remark))
+        text = f"{100 * value:.1f} %" if unit == "%" else f"{value:.4g}{unit}"
+        tiles.append((label, text if value == value else "–", remark))
     return Tiles(tiles)
 
 
