@@ -199,6 +199,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         "speedup": "speed-\nup",
         "efficiency": "effi-\nciency",
         "offchip_reduction": "off-chip\nred.",
+        "energy_reduction": "energy\nred.",
         "accuracy": "acc.\n%",
         "latency_ms_median": "median\nms",
         "latency_ms_p99": "p99\nms",
@@ -206,7 +207,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     }
     if all(line["accuracy"] is None for line in lines):
         del heads["accuracy"]
-    return text.columns(lines, heads, ("trace",), ())
+    if all(line["energy_reduction"] == "-" for line in lines):
+        del heads["energy_reduction"]
+    return text.columns(lines, heads, ("trace",), ("energy_reduction",))
 
 
-_RATIOS = ("flop_reduction", "speedup", "efficiency", "offchip_reduction")
+_RATIOS = ("flop_reduction", "speedup", "efficiency", "offchip_reduction", "energy_reduction")

@@ -202,6 +202,7 @@ def sweep_table(records: list[dict[str, Any]], keys: list[str]) -> str:
         row["gated_cycles_per_image"] = compact(record["gated_cycles_per_image"])
         row["images"] = compact(record["gated_images_per_second"])
         row["utilization"] = percent(record["utilization"])
+        row["energy"] = compact(record["gated_energy_uj_per_image"])
         rows.append(row)
     heads = {"trace": "trace", **{key: "\n".join(key.rsplit(".", 1)) for key in varied}}
     heads |= {
@@ -213,5 +214,8 @@ def sweep_table(records: list[dict[str, Any]], keys: list[str]) -> str:
         "images": "images\n/s",
         "utilization": "utili-\nzation",
     }
-    optional = ("efficiency", "flop_reduction", "bounds", "utilization", "images", "gated_cycles_per_image")
+    if any(row["energy"] != "-" for row in rows):
+        heads["energy"] = "µJ/\nimage"
+    counted = ("energy", "utilization", "gated_cycles_per_image", "images")
+    optional = ("efficiency", "flop_reduction", "bounds", *counted)
     return text.columns(rows, heads, ("trace", "hardware"), optional)

@@ -20,11 +20,13 @@ _SHOWN = {
     "sweep": (
         "speedup", "speedup_low", "speedup_high", "flop_reduction", "efficiency", "gated_cycles_per_image",
         "gated_latency_ms_mean", "gated_latency_ms_p99", "utilization", "gated_offchip_bytes",
-        "accuracy_gated", "error",
+        "gated_energy_uj_per_image", "energy_reduction", "area_mm2", "gating_area_overhead", "dsp", "lut",
+        "bram36", "accuracy_gated", "error",
     ),
     "compare": (
         "method", "speedup", "speedup_low", "speedup_high", "flop_reduction", "efficiency", "cycles",
-        "latency_ms_mean", "latency_ms_p99", "offchip_reduction", "accuracy", "baseline_accuracy",
+        "latency_ms_mean", "latency_ms_p99", "offchip_reduction", "energy_reduction", "area_mm2", "lut",
+        "accuracy", "baseline_accuracy",
     ),
 }  # fmt: skip
 _TITLES = {"sweep": "sweep", "compare": "comparison", "optimize": "search"}
