@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "hardware",
         help="show, check, list or import accelerators; what they cost",
-        description="Show, check, list or import accelerators, and what they cost (docs/configuration.md).",
+        description="Show, check, list, import accelerators; what they cost (docs/configuration.md).",
         epilog="example:\n  cgsim hardware show asic-28nm",
     )
     group = parser.commands()

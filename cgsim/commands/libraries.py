@@ -22,6 +22,7 @@ EXTRAS = {
     "cluster": "sweeps on a Dask cluster",
     "search": "cgsim optimize",
     "report": "cgsim report",
+    "cacti": "SRAMs by CACTI (Python 3.12)",
     "models": "training and recording",
     "docs": "building the documentation",
     "dev": "tests, lint, notebooks",
@@ -56,8 +57,10 @@ def requirements() -> tuple[str, dict[str, list[str]]]:
         requirement, _, marker = line.partition(";")
         match = re.search(r"extra == ['\"](.+?)['\"]", marker)
         extra = match.group(1) if match else ""
+        version = re.search(r"python_version [<>=!]+ ['\"][\d.]+['\"]", marker)
         if extra not in DEVELOPERS:
-            found.setdefault(extra, []).append(requirement.strip())
+            line = f"{requirement.strip()}; {version[0]}" if version else requirement.strip()
+            found.setdefault(extra, []).append(line)
     return told["Requires-Python"], found
 
 
@@ -80,7 +83,9 @@ def libraries() -> Iterator[Finding]:
 
     for extra, lines in requirements()[1].items():
         for requirement in map(Requirement, lines):
-            if requirement.name != "cgsim":  # dev holds the other extras
+            if requirement.name == "cgsim":  # dev holds the other extras
+                continue
+            if requirement.marker is None or requirement.marker.evaluate():
                 yield look_for(requirement, extra)
 
 

@@ -49,7 +49,7 @@ def folder(tmp_path):
     ("line", "expected"),
     [
         ("cgsim com", ["compare", "completion"]),
-        ("cgsim hardware ", ["show", "check", "list", "import"]),
+        ("cgsim hardware ", ["show", "costs", "check", "list", "import"]),
         ("cgsim simulate ", ["a.trace.parquet", "b.trace.parquet", "sub/"]),
         ("cgsim simulate sub/", ["sub/c.trace.parquet"]),
         ("cgsim compare a.trace.parquet b", ["b.trace.parquet"]),
