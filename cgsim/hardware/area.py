@@ -8,7 +8,7 @@ from typing import Any
 
 from cgsim.hardware.logic import comparator_um2, exit_bits, feed_bits, fifo_um2, pe_bits, scanner_um2
 from cgsim.hardware.memories import Memory, memories
-from cgsim.hardware.tables import Costed, table_of
+from cgsim.hardware.table_choice import Costed, table_of
 
 
 @dataclass(frozen=True)

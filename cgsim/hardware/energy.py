@@ -8,7 +8,7 @@ from typing import Any
 
 from cgsim.hardware.logic import FIFO_BITS, THRESHOLD_BITS, group_leakage_mw, pe_leakage_mw
 from cgsim.hardware.memories import SUM_BITS, memories
-from cgsim.hardware.tables import Costed, table_of
+from cgsim.hardware.table_choice import Costed, table_of
 
 CLOCK_GATED, IDLE = 0.1, 0.01
 """Of a MAC, per cycle, for a PE whose operands pass without one, and for one that nothing passes. Assumed:

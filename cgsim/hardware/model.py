@@ -602,7 +602,7 @@ class Hardware(Section):
             raise configuration_error(cls, error, source) from None
         hardware._check_memory(source)
         if hardware.costs.table is not None:
-            from cgsim.hardware.tables import table_of
+            from cgsim.hardware.table_choice import table_of
 
             table_of(hardware)
         if hardware.style == "fpga" and not hardware.engines.pipeline:

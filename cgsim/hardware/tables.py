@@ -6,20 +6,18 @@ between their points is found: docs/energy.md.
 
 from __future__ import annotations
 
-import functools
 import math
 from bisect import bisect_right
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from cgsim.errors import CgsimError, nearest
+from cgsim.errors import CgsimError
 from cgsim.hardware.constraints import expectation
 from cgsim.hardware.messages import configuration_error
 from cgsim.yamlfile import read_yaml
 
-CACTI = "cacti"
 FOLDER = Path(__file__).with_name("technology")
 
 
@@ -161,56 +159,6 @@ def _between(axis: tuple[float, ...], value: float) -> tuple[int, float]:
     return at, math.log(value / axis[at]) / math.log(axis[at + 1] / axis[at])
 
 
-class Costed(Protocol):
-    """A table, or what stands in for one: logic, DRAM, and SRAMs of any size."""
-
-    @property
-    def logic(self) -> Logic:
-        """Pieces of logic."""
-
-    @property
-    def dram(self) -> OffChip:
-        """Cost of DRAM."""
-
-    def macro(self, kib: float, bits: int) -> Sram:
-        """An SRAM of `kib` KiB whose port has `bits` bits."""
-
-
 def shipped_tables() -> list[str]:
     """Names of the tables in the package, such as `28nm`."""
     return sorted((path.stem for path in FOLDER.glob("*.yaml")), key=lambda name: int(name[:-2]))
-
-
-def table_of(hardware: Any) -> Costed | None:
-    """The table of an accelerator: `costs.table`, or else that of its `technology`; None if there is none.
-
-    Raises:
-        CgsimError: `costs.table` names no table and no file, or the file is refused.
-    """
-    wanted = hardware.costs.table
-    names = shipped_tables()
-    if wanted is None:
-        return _read(FOLDER / f"{hardware.technology}.yaml") if hardware.technology in names else None
-    if wanted == CACTI:
-        if hardware.technology not in names:
-            raise CgsimError(
-                f"hardware {hardware.name!r}: costs.table: 'cacti' needs a technology of {', '.join(names)}, "
-                f"got {hardware.technology!r}"
-            )
-        from cgsim.hardware.cacti import CactiTable
-
-        return CactiTable(_read(FOLDER / f"{hardware.technology}.yaml"))
-    if wanted in names:
-        return _read(FOLDER / f"{wanted}.yaml")
-    path = Path(wanted)
-    if not path.is_file():
-        raise CgsimError(
-            f"hardware {hardware.name!r}: costs.table: expected {', '.join(names)}, 'cacti' or the path of a "
-            f"file, got {wanted!r}{nearest(wanted, names)}"
-        )
-    return _read(path)
-
-
-@functools.lru_cache(maxsize=16)
-def _read(path: Path) -> Table:
-    return Table.read(path)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from cgsim.errors import CgsimError
 from cgsim.hardware import cacti, energy_costs, load_hardware
-from cgsim.hardware.tables import FOLDER, Sram, Table, shipped_tables, table_of
+from cgsim.hardware.table_choice import table_of
+from cgsim.hardware.tables import FOLDER, Sram, Table, shipped_tables
 
 HELD = json.loads((Path(__file__).parents[1] / "data" / "hwcomponents.json").read_text())["sram"]
 TABLES = {name: Table.read(FOLDER / f"{name}.yaml") for name in shipped_tables()}

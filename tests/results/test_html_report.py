@@ -124,7 +124,10 @@ def test_a_run(opened, results):
     bars = page.evaluate("document.querySelectorAll('.plot')[0].data.map(one => [...one.x])")
     total = (layers["dense_cycles"] + layers["gated_cycles"]).sum() / 4
     assert np.sum(bars) == pytest.approx(total)
-    curves = page.evaluate("document.querySelectorAll('.plot')[2].data.map(one => [...one.x].length)")
+    parts = page.evaluate("document.querySelectorAll('.plot')[1].data.map(one => [...one.x])")
+    energy = (layers["dense_energy_pj"] + layers["gated_energy_pj"]).sum() / 4e6
+    assert np.sum(parts) == pytest.approx(energy)
+    curves = page.evaluate("document.querySelectorAll('.plot')[3].data.map(one => [...one.x].length)")
     assert curves == [5, 5]  # four images, and the beginning
     assert page.evaluate("window.evil") is None
     assert EVIL in page.inner_text("main")
