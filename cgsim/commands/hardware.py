@@ -29,7 +29,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "show",
         run_show,
         "print the configuration of an accelerator as YAML",
-        "Print the whole validated configuration as YAML, which is itself a hardware file.",
+        "Print the validated configuration as YAML, which is itself a hardware file. Sections that most "
+        "files do without are left out if they say nothing.",
         "cgsim hardware show asic-28nm",
         "cgsim hardware show asic-28nm --set array.rows=16 > mine.yaml",
     )
@@ -83,13 +84,13 @@ def run_show(arguments: argparse.Namespace) -> None:
     overrides = single_settings(arguments.settings, "show takes one value for each key")
     from cgsim.hardware import load_hardware
 
-    values = load_hardware(arguments.hardware, overrides).to_dict()
+    hardware = load_hardware(arguments.hardware, overrides)
     if arguments.json:
-        print_json(values)
+        print_json(hardware.to_dict())
         return
     import yaml
 
-    print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=78), end="")
+    print(yaml.safe_dump(hardware.to_file(), sort_keys=False, allow_unicode=True, width=78), end="")
 
 
 def run_costs(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from cgsim import __version__
 from cgsim.errors import CgsimError
 from cgsim.explore.opened import forget_trace, open_trace
-from cgsim.hardware import Hardware
+from cgsim.hardware import Hardware, area, energy_costs
 from cgsim.results import Run
 from cgsim.results.derive import latency_cycles
 from cgsim.simulation import simulate
@@ -71,13 +71,15 @@ class Outcome:
 
 def row_key(trace: Trace, hardware: Hardware, samples: Sequence[int] | None) -> str:
     """Return a hash of all that a row follows from: version, trace, hardware and samples (32 hex digits)."""
-    inputs = {
+    inputs: dict[str, Any] = {
         "cgsim": __version__,
         "trace": trace.checksum,
         "metadata": dataclasses.asdict(trace.metadata),
         "hardware": hardware.to_dict(),
         "samples": None if samples is None else list(samples),
     }
+    if hardware.costs.table is not None:  # a file, whose contents may change
+        inputs["costs"] = [*vars(energy_costs(hardware)).values(), area(hardware).total_mm2]
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -517,6 +517,10 @@ class MappingOptions(Section):
     )
 
 
+_SELDOM = ("fpga", "engines", "host", "costs")
+"""Sections that most hardware files do without."""
+
+
 class Hardware(Section):
     """One accelerator. Immutable; `override` returns a changed copy.
 
@@ -575,6 +579,12 @@ class Hardware(Section):
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as nested dicts of plain values (what a hardware file holds)."""
         return self.model_dump(mode="json")
+
+    def to_file(self) -> dict[str, Any]:
+        """What a hardware file needs to hold: `to_dict` without the sections that most do without, if they say nothing."""
+        fields = type(self).model_fields
+        silent = [name for name in _SELDOM if getattr(self, name) == fields[name].default]
+        return {name: value for name, value in self.to_dict().items() if name not in silent}
 
     def get(self, key: str) -> Any:
         """Return the value of a dotted key, such as `array.rows`.

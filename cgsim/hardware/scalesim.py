@@ -326,7 +326,7 @@ def _text(hardware: Hardware, keys: _Keys, source: str) -> str:
         if keys.text("Bandwidth")
         else "no Bandwidth given"
     )
-    return "\n".join([*lines, *_yaml_lines(hardware.to_dict(), comments)]) + "\n"
+    return "\n".join([*lines, *_yaml_lines(hardware.to_file(), comments)]) + "\n"
 
 
 def _yaml_lines(values: Mapping[str, Any], comments: Mapping[str, str], prefix: str = "") -> list[str]:

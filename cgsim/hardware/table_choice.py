@@ -53,9 +53,9 @@ def table_of(hardware: Any) -> Costed | None:
             f"hardware {hardware.name!r}: costs.table: expected {', '.join(names)}, 'cacti' or the path of a "
             f"file, got {wanted!r}{nearest(wanted, names)}"
         )
-    return _read(path)
+    return Table.read(path)  # each time: it may change
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache
 def _read(path: Path) -> Table:
     return Table.read(path)

@@ -11,6 +11,12 @@ import pytest
 from cgsim.errors import CgsimError
 from cgsim.explore import Outcome
 from cgsim.explore.store import Store, done_runs
+from cgsim.explore.tasks import row_key
+from cgsim.hardware import load_hardware
+from cgsim.hardware.tables import FOLDER
+from cgsim.trace import load_trace
+from cgsim.trace.networks import build_network
+from cgsim.trace.synth import synthesize
 
 
 def outcome(key, **summary):
@@ -236,3 +242,18 @@ def test_damaged_folders_are_told(tmp_path):
     assert message().startswith(f"{part}: damaged: ")
     part.unlink()
     assert message() == f"{part}: no such file, but index.json beside it names it"
+
+
+def test_a_run_is_another_one_once_its_table_of_costs_has_changed(tmp_path):
+    table = tmp_path / "mine.yaml"
+    text = (FOLDER / "28nm.yaml").read_text(encoding="utf-8")
+    trace = load_trace(synthesize(build_network("tiny"), tmp_path / "tiny.trace.parquet", samples=1))
+    hardware = load_hardware("asic-28nm")
+    keys = [row_key(trace, hardware, None)]
+    for energy in ("0.59211", "0.3"):
+        table.write_text(text.replace("energy_pj: 0.59211", f"energy_pj: {energy}"), encoding="utf-8")
+        own = hardware.override({"costs.table": str(table)})
+        keys += [row_key(trace, own, None), row_key(trace, own, None)]
+    assert keys[1] == keys[2]
+    assert keys[3] == keys[4]
+    assert len(set(keys)) == 3
