@@ -59,11 +59,6 @@ class Work:
         none = np.zeros_like(macs)
         return cls(macs, none, none, none, none)
 
-    @property
-    def macs(self) -> np.ndarray:
-        """All MACs."""
-        return self.base_macs + self.late_macs + self.deciding_macs
-
 
 def accesses(
     counts: np.ndarray, work: Work, layer: Layer, hardware: Hardware, batch: int

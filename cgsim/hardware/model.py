@@ -581,7 +581,7 @@ class Hardware(Section):
         return self.model_dump(mode="json")
 
     def to_file(self) -> dict[str, Any]:
-        """What a hardware file needs to hold: `to_dict` without the sections that most do without, if they say nothing."""
+        """What a hardware file needs: `to_dict` without sections that are seldom used and say nothing."""
         fields = type(self).model_fields
         silent = [name for name in _SELDOM if getattr(self, name) == fields[name].default]
         return {name: value for name, value in self.to_dict().items() if name not in silent}
