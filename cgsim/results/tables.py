@@ -215,7 +215,8 @@ def _remarks(run: CountedRun, layers: Mapping[str, np.ndarray]) -> list[str]:
             f"Dense is this network, {compact(own)} MACs, without gates. The ungated one it stands for has "
             f"{compact(ungated)}: `cgsim compare` measures against that."
         )
-    if ((layers["dense_cycles"] == 0) & (layers["operator"] == "add")).any():
+    parted = (layers["dense_cycles"] == 0) & (layers["gated_cycles"] > 0)
+    if (parted & (layers["operator"] == "add")).any():
         remarks.append(
             "Dense executes additions of 0 cycles with a convolution; gates of whole channels part them."
         )

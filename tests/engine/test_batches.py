@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cgsim.engine.alone import array_cycles
+from cgsim.engine.columns import ACCESSES, MODES
 from cgsim.engine.run import run
 from cgsim.trace import INPUT, Network, Trace, load_trace, synthesize
 from cgsim.trace.networks import build_network
@@ -49,9 +50,13 @@ def test_the_last_batch_may_be_smaller(activation: Callable[[int, bool], Trace],
     for samples in ([0, 1], [2, 3], [4]):
         own = batched(trace, 2, samples, dataflow=dataflow)
         for name, values in own.items():
-            assert np.array_equal(every[name][samples], values), name
+            assert np.array_equal(every[name][samples], values, equal_nan=name.endswith("_pj")), name
+    made = {
+        f"{mode}_{name}" for mode in MODES for name in ACCESSES
+    }  # of each sample's own MACs, some of them
     for name in COUNTED:  # shares of a batch differ by one at most, phases apart from their sum
-        if name.removesuffix("_cycles") not in ("dense", "gated") and not name.endswith("offchip_bytes"):
+        whole = name.removesuffix("_cycles") in ("dense", "gated") or name.endswith("offchip_bytes")
+        if not whole and name not in made and not name.endswith("_pj"):
             shares = every[name][:4].reshape(2, 2, -1)
             assert (np.ptp(shares, axis=1) <= 1).all()
             assert (shares[:, 0] >= shares[:, 1]).all()
@@ -63,7 +68,7 @@ def test_batches_of_equal_samples_are_equal(activation: Callable[[int, bool], Tr
     found = batched(trace, 3, dataflow=dataflow)
     single = batched(trace, 1, dataflow=dataflow)
     for name, values in found.items():
-        assert np.array_equal(values[:3], values[3:]), name
+        assert np.array_equal(values[:3], values[3:], equal_nan=name.endswith("_pj")), name
     assert np.array_equal(found["gated_macs"], single["gated_macs"])
     assert np.array_equal(found["density"], single["density"])
     # folds that samples share are loaded once

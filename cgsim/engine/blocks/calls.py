@@ -34,7 +34,13 @@ class Block:
 
 
 def blocks(network: Network, hardware: Hardware) -> list[Block]:
-    """The calls of a network, in order. Raises CgsimError for convolutions that no engine computes."""
+    """The calls of a network, in order. Raises CgsimError for what no engine computes, or skips."""
+    for layer in network.layers:
+        if layer.gate == "activation":
+            raise CgsimError(
+                f"hardware {hardware.name!r}: layer {layer.name!r}: gates of single activations, expected "
+                "gates of pixels or channels, which is what engines skip"
+            )
     return [_block(chain, hardware) for chain in _chains(network)]
 
 
@@ -85,7 +91,7 @@ def _alone(layer: Layer, hardware: Hardware) -> Stage:
         raise CgsimError(
             f"hardware {hardware.name!r}: layer {layer.name!r}: no engine computes a convolution of "
             f"{kernel} x {kernel} on {inputs} channels in {layer.groups} group{'s' * (layer.groups > 1)}, "
-            f"expected one of {', '.join(map(_told, engines))}"
+            f"expected {' or '.join(dict.fromkeys(map(_told, engines)))}"
         )
     return min(found)[2]
 
@@ -93,7 +99,7 @@ def _alone(layer: Layer, hardware: Hardware) -> Stage:
 def _slices(layer: Layer, engine: Engine) -> int:
     """In how many parts of its output channels an engine computes a layer; 0: not at all."""
     square = layer.kernel[0] == layer.kernel[1] == engine.kernel and layer.groups == 1
-    if not square or layer.in_shape[0] > engine.most_inputs or layer.gate == "activation":
+    if not square or layer.in_shape[0] > engine.most_inputs:
         return 0
     return ceil(layer.out_channels / engine.most_outputs)
 

@@ -11,6 +11,7 @@ from cgsim.engine.blocks.masks import Kept, kept_of
 from cgsim.engine.blocks.timing import engine_cycles, search_cycles, weight_cycles
 from cgsim.engine.gates import Gates
 from cgsim.engine.metrics import (
+    ACTIVATION_LOAD,
     ACTIVATIONS_READ,
     ACTIVATIONS_WRITE,
     BASE,
@@ -31,7 +32,7 @@ ADDED = "add"
 
 
 class _Busy(NamedTuple):
-    """How many cycles of each sample, int64 [S], an engine (or the reader of its input) is busy with."""
+    """How many cycles of each sample, int64 [S], an engine is busy."""
 
     cycles: np.ndarray
     stage: Stage
@@ -71,26 +72,22 @@ class _Counting:
         call = round(self.hardware.host.call_us * self.hardware.clock_mhz)
         if block.together:
             self.add(stages[0], HOST, call)
-        engines: list[_Busy] = []
+        busy: list[_Busy] = []
         for position, (stage, own) in enumerate(zip(stages, kept, strict=True)):
             inputs, outputs = self.channels(stage)
-            late = masked or stage.layer.gate != "none"
-            phase = CONDITIONAL_PHASE if self.gated and late else BASE
-            reading = self._read(stage, own, inputs, masked and position == 0)
-            found = [
-                _Busy(reading, stage, DECISION if masked else BASE),
-                _Busy(self._compute(stage, own, inputs, outputs), stage, phase),
-            ]
+            late = self.gated and (masked or stage.layer.gate != "none")
+            phase = CONDITIONAL_PHASE if late else BASE
             ends = not block.together or position == len(stages) - 1
             begins = not block.together or position == 0
+            if begins:
+                reading = self._read(stage, own, inputs, masked and position == 0)
+            busy.append(_Busy(self._compute(stage, own, inputs, outputs), stage, phase))
             self._move(stage, own, inputs, outputs, begins, ends)
-            if block.together:
-                engines += found if position == 0 else found[1:]
-            else:
+            if ends:
+                self._wait_for(busy, reading, DECISION if masked else ACTIVATION_LOAD)
+                busy = []
+            if not block.together:
                 self.add(stage, HOST, call * stage.slices)
-                self._slowest(found)
-        if engines:
-            self._slowest(engines)
 
     def _compute(self, stage: Stage, own: Kept, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         each = -(-outputs // stage.slices)
@@ -106,12 +103,22 @@ class _Counting:
             return stage.slices * search_cycles(stage.engine, pixels, own.inputs, inputs, restart)
         return stage.slices * own.inputs * -(-inputs // stage.engine.inputs)
 
-    def _slowest(self, engines: list[_Busy]) -> None:
-        """Engines that work at once take as long as the slowest, which the time is counted for."""
-        slowest = np.array([engine.cycles for engine in engines]).argmax(axis=0)
-        together = self.hardware.engines.execution == "pipelined"
-        for index, engine in enumerate(engines):
-            counts = np.where(slowest == index, engine.cycles, 0) if together else engine.cycles
+    def _wait_for(self, engines: list[_Busy], reading: np.ndarray, cause: int) -> None:
+        """Count the time of engines that work at once, and of the reader of their input.
+
+        The slowest one's time is shared out over them, in proportion to what each is busy; if reading takes
+        longer than any of them, the rest of it is counted for `cause`.
+        """
+        cycles = np.array([engine.cycles for engine in engines])
+        first = engines[0].stage
+        if self.hardware.engines.execution == "sequential":
+            self.add(first, cause, reading)
+        else:
+            slowest, total = cycles.max(axis=0), np.maximum(cycles.sum(axis=0), 1)
+            self.add(first, cause, np.maximum(reading - slowest, 0))
+            until = np.cumsum(cycles, axis=0) * slowest // total  # cumulative, so that nothing is lost
+            cycles = np.diff(until, axis=0, prepend=0)
+        for engine, counts in zip(engines, cycles, strict=True):
             self.add(engine.stage, engine.phase, counts)
 
     def _move(
