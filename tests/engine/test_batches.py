@@ -51,7 +51,7 @@ def test_the_last_batch_may_be_smaller(activation: Callable[[int, bool], Trace],
         own = batched(trace, 2, samples, dataflow=dataflow)
         for name, values in own.items():
             assert np.array_equal(every[name][samples], values, equal_nan=name.endswith("_pj")), name
-    made = {
+    made = {f"{mode}_{name}" for mode in MODES for name in ACCESSES}  # some of each sample's own MACs
         f"{mode}_{name}" for mode in MODES for name in ACCESSES
     }  # of each sample's own MACs, some of them
     for name in COUNTED:  # shares of a batch differ by one at most, phases apart from their sum
