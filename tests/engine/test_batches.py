@@ -52,8 +52,6 @@ def test_the_last_batch_may_be_smaller(activation: Callable[[int, bool], Trace],
         for name, values in own.items():
             assert np.array_equal(every[name][samples], values, equal_nan=name.endswith("_pj")), name
     made = {f"{mode}_{name}" for mode in MODES for name in ACCESSES}  # some of each sample's own MACs
-        f"{mode}_{name}" for mode in MODES for name in ACCESSES
-    }  # of each sample's own MACs, some of them
     for name in COUNTED:  # shares of a batch differ by one at most, phases apart from their sum
         whole = name.removesuffix("_cycles") in ("dense", "gated") or name.endswith("offchip_bytes")
         if not whole and name not in made and not name.endswith("_pj"):
