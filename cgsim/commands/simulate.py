@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from cgsim.trace import Trace
 
 FORMATS = ("png", "svg", "pdf")
-PLOTS = ("speedup_vs_flops", "cycles", "roofline", "latency")
+_PLOT_HELP = (
+    "draw speedup_vs_flops, cycles, energy, roofline, latency and bandwidth, as far as they are known"
+)
+PLOTS = ("speedup_vs_flops", "cycles", "energy", "roofline", "latency")
 """Plots of a run; that of the bandwidth takes a timeline."""
 
 
@@ -57,7 +60,9 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "width of its 95%% confidence interval",
     )  # fmt: skip
     parser.add_argument("--check", action="store_true", help="check that cycles, MACs and bytes add up")
-    parser.add_argument("--plot", action="store_true", help=f"draw {', '.join(PLOTS)} and bandwidth")
+    parser.add_argument(
+        "--plot", action="store_true", help=f"draw {', '.join(PLOTS)} and bandwidth, as far as they are known"
+    )
     parser.add_argument(
         "--plot-format", choices=FORMATS, default="png", help="format of the plots: png (default), svg or pdf"
     )
@@ -176,10 +181,14 @@ def _write(
     result.save(folder)
     plots: list[str] = []
     if arguments.plot:
+        known = result.summary()["dense_energy_uj_per_image"] > 0
         for name in PLOTS:
+            if name == "energy" and not known:
+                continue
             plots.append(f"{name}.{arguments.plot_format}")
             getattr(result.plot, name)(folder / plots[-1])
-        plots.append(f"bandwidth.{arguments.plot_format}")
-        cgsim.timeline(trace, hardware, layers=":").plot.bandwidth(folder / plots[-1])
+        if not hardware.engines.pipeline:  # these have no timeline
+            plots.append(f"bandwidth.{arguments.plot_format}")
+            cgsim.timeline(trace, hardware, layers=":").plot.bandwidth(folder / plots[-1])
     report(result, folder / "report.md", plots)
     return [LAYERS_FILE, SUMMARY_FILE, "report.md", *plots]

@@ -35,6 +35,12 @@ class RunPlots:
 
         return cycles(self._run.columns, path, title=self._title, hardware=self._run.provenance["hardware"])
 
+    def energy(self, path: PathLike | None = None) -> Figure:
+        """Where the energy goes: stacked bars per layer, dense and gated, by component."""
+        from cgsim.results.figures.stacked_energy import energy
+
+        return energy(self._run.columns, path, title=self._title)
+
     def roofline(self, path: PathLike | None = None) -> Figure:
         """MACs per cycle against MACs per off-chip byte, dense and gated, below what the hardware allows."""
         from cgsim.results.roofline import roofline

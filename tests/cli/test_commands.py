@@ -23,7 +23,7 @@ def test_simulate_prints_a_table_and_writes_files(cgsim, tiny_trace, tmp_path):
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("total") for line in lines)
     names = ["layers.parquet", "summary.json", "report.md", "speedup_vs_flops.png", "cycles.png",
-             "roofline.png", "latency.png", "bandwidth.png"]  # fmt: skip
+             "energy.png", "roofline.png", "latency.png", "bandwidth.png"]  # fmt: skip
     told = " ".join(line.strip() for line in lines[-2:])
     assert told == f"written to out/x: {', '.join(names)}"
     assert sorted(path.name for path in (tmp_path / "out" / "x").iterdir()) == sorted(names)

@@ -214,7 +214,11 @@ def test_the_commands_take_engines(tmp_path: Path, capsys: pytest.CaptureFixture
     from cgsim.cli import main
 
     path = traced(chain(), tmp_path).path
-    assert main(["simulate", str(path), "--hardware", "dpacs-basicblock-serial"]) == 0
+    out = tmp_path / "out"
+    arguments = ["simulate", str(path), "--hardware", "dpacs-basicblock-serial", "--plot", "-o", str(out)]
+    assert main(arguments) == 0
     assert "energy: not known" in capsys.readouterr().out
+    plots = ["cycles.png", "latency.png", "roofline.png", "speedup_vs_flops.png"]
+    assert sorted(path.name for path in out.glob("*.png")) == plots
     with pytest.raises(CgsimError, match="no timeline"):
         cgsim.timeline(path, "dpacs-basicblock-serial")
