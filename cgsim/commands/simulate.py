@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from cgsim.trace import Trace
 
 FORMATS = ("png", "svg", "pdf")
-_PLOT_HELP = (
     "draw speedup_vs_flops, cycles, energy, roofline, latency and bandwidth, as far as they are known"
 )
 PLOTS = ("speedup_vs_flops", "cycles", "energy", "roofline", "latency")
