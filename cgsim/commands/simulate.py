@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from cgsim.trace import Trace
 
 FORMATS = ("png", "svg", "pdf")
-    "draw speedup_vs_flops, cycles, energy, roofline, latency and bandwidth, as far as they are known"
-)
 PLOTS = ("speedup_vs_flops", "cycles", "energy", "roofline", "latency")
 """Plots of a run; that of the bandwidth takes a timeline."""
 
