@@ -1,7 +1,8 @@
 """ResNets with masks drawn as DPACS's driver draws them (hardware/drive/ZCU102 of its repository).
 
-Its stem has a 3 x 3 window and its pooling is not timed. Every block draws pixels of its input at the ratio
-that stays; stages of 256 channels and more also draw groups of channels between their convolutions.
+Its stem has a 3 x 3 window, its pooling is not timed, and the first block of bottlenecks has no shortcut (nor,
+here, an addition, which takes no time of its own). Every block draws pixels of its input at the ratio that
+stays; stages of 256 channels and more also draw groups of channels between their convolutions.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def _block(make: Builder, name: str, x: str, channels: int, stride: int, which: 
         y = make.conv(f"{name}.conv1", x, channels, kernel=1, gate=first)
         y = make.conv(f"{name}.conv2", y, channels, stride=stride, gate=inner)
         y = make.conv(f"{name}.conv3", y, outputs, kernel=1, gate=pixel)
-    if stride != 1 or inputs != outputs:
+    if stride == 1 and inputs != outputs:
+        return y
+    if stride != 1:
         x = make.conv(f"{name}.shortcut", x, outputs, kernel=1, stride=stride)
     return make.add(f"{name}.add", (y, x))
 
