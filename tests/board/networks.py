@@ -1,7 +1,7 @@
 """ResNets with masks drawn as DPACS's driver draws them (hardware/drive/ZCU102 of its repository).
 
-Its stem has a 3 x 3 window, its pooling is not timed, and the first block of bottlenecks has no shortcut (nor,
-here, an addition, which takes no time of its own). Every block draws pixels of its input at the ratio that
+Its stem has a 3 x 3 window, its pooling is not timed, and the first block of bottlenecks has no shortcut (and
+here no addition, which takes no time of its own). Every block draws pixels of its input at the ratio that
 stays; stages of 256 channels and more also draw groups of channels between their convolutions.
 """
 
