@@ -1,4 +1,4 @@
-"""ResNets with masks drawn as DPACS's driver draws them (hardware/drive/ZCU102 of its repository).
+"""ResNets with masks drawn about as DPACS's driver draws them (docs/board.md tells where not).
 
 Its stem has a 3 x 3 window, its pooling is not timed, and the first block of bottlenecks has no shortcut (and
 here no addition, which takes no time of its own). Every block draws pixels of its input at the ratio that
