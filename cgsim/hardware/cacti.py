@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -54,16 +55,25 @@ def _cached(node_nm: float, kib: float, width: int) -> Sram:
     """From the cache, or from CACTI."""
     path = _folder() / f"{LIBRARY}-{_version()}.json"
     key = f"{node_nm:g} nm, {kib:g} KiB x {width}"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = _known(path)
     if key not in known:
         known[key] = list(_run(node_nm, kib, width))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        except OSError:
-            pass  # a cache that cannot be written is none
+        with suppress(CgsimError), atomic_path(path) as temporary:  # what cannot be written is no cache
+            temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
     return Sram(*known[key])
+
+
+def _known(path: Path) -> dict[str, list[float]]:
+    """What the cache holds; nothing if it cannot be read, or if anything in it is not a cache's."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    good = isinstance(found, dict) and all(
+        isinstance(one, list) and len(one) == len(Sram._fields) and all(type(v) in (int, float) for v in one)
+        for one in found.values()
+    )
+    return found if good else {}
 
 
 def _folder() -> Path:

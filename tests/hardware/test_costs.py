@@ -11,6 +11,7 @@ import pytest
 
 from cgsim.cli import main
 from cgsim.hardware import Costs, EnergyCosts, area, available_hardware, energy_costs, load_hardware
+from cgsim.hardware.logic import group_leakage_mw, pe_leakage_mw
 from cgsim.hardware.memories import Memory, memories
 from cgsim.hardware.tables import FOLDER, Table
 
@@ -59,11 +60,64 @@ def test_costs_of_a_buffer_are_those_of_its_sram_per_byte() -> None:
     assert costs.leakage_weight_mw == pytest.approx(2 * own.leakage_mw)
 
 
+def test_costs_of_logic_by_hand() -> None:
+    """Indices of 20 bits, thresholds and sums of 32, LPDDR4 of 8 pJ per bit, a queue has two counters."""
+    costs, logic = energy_costs(OWN), TABLE.logic
+    mac, compare, count = (part.energy_pj for part in (logic.mac, logic.comparator, logic.counter))
+    bit = logic.register_bit.energy_pj
+    assert costs.register_pj == pytest.approx(8 * bit)
+    assert costs.compare_pj == pytest.approx(compare + 32 * bit)
+    assert costs.scan_pj == pytest.approx(compare / 32 + bit)
+    assert costs.fifo_pj == pytest.approx(40 * bit + 2 * count)
+    assert costs.vector_pj == pytest.approx(mac + compare)
+    assert costs.dram_pj == 64
+
+
+def test_leakage_of_logic_by_hand() -> None:
+    """asic-28nm: 1,024 PEs, 8 groups that scan 64 bits and queue 16 indices, 32 columns, 32 lanes."""
+    array, unit, lanes = OWN.array, OWN.gate_unit, OWN.vector_unit.lanes
+    assert (array.pes, array.column_groups, array.cols) == (1024, 8, 32)
+    assert (unit.scan_bits_per_cycle, unit.fifo_depth) == (64, 16)
+    leaky_bit = TABLE.logic.register_bit.model_copy(update={"leakage_mw": 1e-3})
+    costs, logic = energy_costs(OWN), TABLE.logic.model_copy(update={"register_bit": leaky_bit})
+    assert TABLE.logic.register_bit.leakage_mw == 0  # so that the shipped table cannot tell its registers
+    mac, compare, count = (part.leakage_mw for part in (logic.mac, logic.comparator, logic.counter))
+    assert costs.leakage_array_mw == pytest.approx(1024 * mac)
+    assert costs.leakage_vector_mw == pytest.approx(lanes * (mac + compare))
+    group = 64 * compare / 32 + 3 * count
+    assert costs.leakage_gate_unit_mw == pytest.approx(8 * group + 32 * compare)
+    assert pe_leakage_mw(OWN, logic) == pytest.approx(mac + 56e-3)
+    leaky = 8 * (group + (64 + 16 * 20) * 1e-3) + 32 * (compare + 32e-3)
+    assert group_leakage_mw(OWN, logic) == pytest.approx(leaky)
+
+
+def test_an_accelerator_without_gate_unit_pays_for_none() -> None:
+    costs = energy_costs(load_hardware("asic-28nm", PLAIN))
+    assert (costs.gate_read_pj, costs.gate_write_pj) == (0, 0)
+    assert (costs.leakage_gate_mw, costs.leakage_gate_unit_mw) == (0, 0)
+
+
+def test_banks_of_the_activation_buffer_cost_area_where_they_cost_more_than_one_piece() -> None:
+    """edge-16x16: 16 of 6 KiB in place of two of 48 KiB."""
+    own = load_hardware("edge-16x16")
+    banked = memories(own)["activation"]
+    whole = Memory(2, banked.total_bytes, banked.bits)
+    assert banked.number > whole.number
+    covered = [one.number * TABLE.macro(one.kib, one.bits).area_mm2 for one in (banked, whole)]
+    assert covered[0] > covered[1]
+    found = area(own)
+    assert found.parts["activation_buffer"] == pytest.approx(covered[1])
+    assert found.gating["activation_banks"] == pytest.approx(covered[0] - covered[1])
+
+
 def test_area_by_hand() -> None:
     """PEs of a MAC and 8 + 16 + 32 flip-flops; feeds of 32 x 31 / 2 bytes; what gating adds, part by part."""
     logic, found = TABLE.logic, area(OWN)
     bit = logic.register_bit.area_um2 / 1e6
     assert found.parts["pes"] == pytest.approx(1024 * (logic.mac.area_um2 / 1e6 + 56 * bit))
+    assert found.parts["feed_and_exit"] == pytest.approx((8 + 32) * 496 * bit)
+    lane = (logic.mac.area_um2 + logic.comparator.area_um2) / 1e6
+    assert found.parts["vector_unit"] == pytest.approx(OWN.vector_unit.lanes * lane)
     assert found.gating["feed_ports"] == pytest.approx(7 * 8 * 496 * bit)
     assert found.gating["comparators"] == pytest.approx(32 * (logic.comparator.area_um2 / 1e6 + 32 * bit))
     counter = logic.counter.area_um2 / 1e6

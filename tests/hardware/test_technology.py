@@ -61,6 +61,9 @@ def test_larger_srams_leak_and_cover_more(name: str, kib: float, bits: int) -> N
     small, large = TABLES[name].macro(kib, bits), TABLES[name].macro(4 * kib, bits)
     assert large.leakage_mw > small.leakage_mw
     assert large.area_mm2 > small.area_mm2
+    if 4 * kib <= 4096:  # beyond, it is several of which one is accessed
+        assert large.read_pj > small.read_pj
+        assert large.write_pj > small.write_pj
 
 
 @given(st.sampled_from(list(TABLES)), st.integers(2, 8), st.floats(4, 512))
@@ -169,6 +172,29 @@ def test_cacti_is_asked_for_exact_sizes_once(library: type[FakeSram], tmp_path: 
     assert energy_costs(own) == costs
     assert len(library.asked) == asked
     assert (tmp_path / "cgsim" / "cacti" / "hwcomponents-cacti-1.0.40.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"28 n', "[1, 2]", '{"28 nm, 8 KiB x 64": [1, 2]}', '{"a": ["x", 1, 2, 3]}']
+)
+def test_a_spoilt_cache_is_written_anew(library: type[FakeSram], tmp_path: Path, text: str) -> None:
+    path = tmp_path / "cgsim" / "cacti" / "hwcomponents-cacti-1.0.40.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert cacti._cached(28, 8, 64) == Sram(1, 2, 3, 4)
+    assert list(json.loads(path.read_text())) == ["28 nm, 8 KiB x 64"]
+
+
+def test_a_cache_that_cannot_be_written_is_none(library: type[FakeSram], tmp_path: Path) -> None:
+    (tmp_path / "cgsim" / "cacti" / "hwcomponents-cacti-1.0.40.json").mkdir(parents=True)
+    assert cacti._cached(28, 8, 64) == Sram(1, 2, 3, 4)
+    assert len(library.asked) == 1
+
+
+def test_wide_srams_are_asked_for_as_several_of_512_bits(library: type[FakeSram]) -> None:
+    wide = cacti.CactiTable(TABLES["28nm"]).macro(64, 2048)
+    assert library.asked == [(28, 512, 16 * 8192)]
+    assert wide == Sram(4, 8, 12, 16)
 
 
 def test_cacti_that_fails_or_is_missing_is_told(
