@@ -17,8 +17,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import hwcomponents_library  # type: ignore[import-not-found]
 from hwcomponents_cacti import SRAM  # type: ignore[import-not-found]
-from hwcomponents_library.library import aladdin  # type: ignore[import-not-found]
 
 NODES = (16, 28, 45, 65)
 CAPACITIES = tuple(2**power for power in range(13))  # KiB
@@ -74,7 +74,7 @@ def table(node: int) -> str:
         "logic:  # energy of an operation, leakage, area",
     ]
     for name, (what, kind, sizes, action) in LOGIC.items():
-        own = getattr(aladdin, kind)(tech_node=node * 1e-9, **sizes)
+        own = getattr(hwcomponents_library, kind)(tech_node=node * 1e-9, **sizes)
         energy = getattr(own, action)().energy * 1e12
         lines.append(
             f"  {name}: {{energy_pj: {energy:.5g}, leakage_mw: {own.leak_power * 1e3:.5g}, "

@@ -6,20 +6,21 @@ from collections.abc import Iterable
 
 from cgsim import load_hardware
 from cgsim.engine.blocks.calls import blocks
+from tests.board.networks import PRUNED
 from tests.board.table import FITTED_ON, MEASURED, modelled, trace_of
 
 RESTARTS = range(1, 31)
 CALLS_US = range(0, 510, 10)
 
 
-def fit(points: Iterable[tuple[str, str]] = FITTED_ON) -> tuple[int, int]:
+def fit(points: Iterable[tuple[str, str]] = FITTED_ON, stages: tuple[int, ...] = PRUNED) -> tuple[int, int]:
     """(restart cycles, microseconds of a call) of the grid that come nearest to the latencies `points`."""
     best = (float("inf"), 0, 0)
     points = list(points)
     calls = [_calls(series, ratio) for series, ratio in points]
     for restart in RESTARTS:
         changes = {"engines.restart_cycles": restart, "host.call_us": 0}
-        bare = [modelled(series, ratio, changes) for series, ratio in points]
+        bare = [modelled(series, ratio, changes, stages) for series, ratio in points]
         for call in CALLS_US:
             error = 0.0
             for (series, ratio), own, count in zip(points, bare, calls, strict=True):

@@ -27,22 +27,29 @@ def kind(depth: int) -> str:
     return "basicblock" if depth < 50 else "bottleneck"
 
 
-def resnet(depth: int, gated: bool) -> Network:
+PRUNED = (256, 512)
+"""Stages, by their channels, that prune channels; in the published driver of ResNet-18 and 34 only (256,)."""
+
+
+def resnet(depth: int, gated: bool, pruned: tuple[int, ...] = PRUNED) -> Network:
     make = Builder((3, 224, 224))
     x = make.conv("conv1", INPUT, 64, kernel=3, stride=2)
     x = make.pool("maxpool", x, kernel=3, stride=2, padding=1)
     for stage, (channels, count) in enumerate(zip((64, 128, 256, 512), BLOCKS[depth], strict=True)):
         for block in range(count):
             stride = 2 if stage and not block else 1
-            x = _block(make, f"layer{stage + 1}.{block}", x, channels, stride, kind(depth), gated)
+            name, own = f"layer{stage + 1}.{block}", gated and channels in pruned
+            x = _block(make, name, x, channels, stride, kind(depth), gated, own)
     x = make.global_pool("pool", x)
     make.linear("fc", x, 1000)
     return make.network(f"resnet{depth}")
 
 
-def _block(make: Builder, name: str, x: str, channels: int, stride: int, which: str, gated: bool) -> str:
+def _block(
+    make: Builder, name: str, x: str, channels: int, stride: int, which: str, gated: bool, pruned: bool
+) -> str:
     pixel: Granularity = "pixel" if gated else "none"
-    inner: Granularity = "channel" if gated and channels >= 256 else pixel
+    inner: Granularity = "channel" if pruned else pixel
     inputs, outputs = make.channels(x), channels
     if which == "basicblock":
         y = make.conv(f"{name}.conv1", x, channels, stride=stride, gate=inner)
@@ -60,14 +67,16 @@ def _block(make: Builder, name: str, x: str, channels: int, stride: int, which: 
     return make.add(f"{name}.add", (y, x))
 
 
-def drawn_trace(depth: int, pixels: float, channels: float, folder: Path, samples: int = SAMPLES) -> Trace:
-    """A trace of `samples` draws in which these shares of pixels and channels stay; 1 and 1: no gates."""
+def drawn_trace(
+    depth: int, pixels: float, channels: float, folder: Path, pruned: tuple[int, ...] = PRUNED
+) -> Trace:
+    """A trace of SAMPLES draws in which these shares of pixels and channels stay; 1 and 1: no gates."""
     gated = (pixels, channels) != (1.0, 1.0)
-    network = resnet(depth, gated)
+    network = resnet(depth, gated, pruned)
     rng = np.random.default_rng([depth, round(100 * pixels), round(100 * channels)])
-    path = folder / f"resnet{depth}-{pixels:g}-{channels:g}.trace.parquet"
+    path = folder / f"resnet{depth}-{pixels:g}-{channels:g}-{len(pruned)}.trace.parquet"
     with TraceWriter(path, network, Metadata(model=network.name, method="synthetic")) as writer:
-        for index in range(samples):
+        for index in range(SAMPLES):
             writer.append(Sample(f"draw-{index}"), _gates(network, pixels, channels, rng))
     return load_trace(path)
 
