@@ -25,7 +25,8 @@ def main() -> None:
             found[kib < SMALL, name].append(abs(value / one[name] - 1))
     for (small, name), off in sorted(found.items()):
         size = f"{'below' if small else 'from'} {SMALL} KiB"
-        print(f"{size:14} {name:12} {sum(off) / len(off):5.1%} on average, {max(off):5.1%} at most, of {len(off)}")
+        mean = sum(off) / len(off)
+        print(f"{size:14} {name:12} {mean:5.1%} on average, {max(off):5.1%} at most, of {len(off)}")
 
 
 if __name__ == "__main__":
