@@ -11,11 +11,12 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from cgsim.errors import CgsimError
 from cgsim.hardware.constraints import expectation
 from cgsim.hardware.messages import configuration_error
+from cgsim.hardware.section import Section
 from cgsim.yamlfile import read_yaml
 
 FOLDER = Path(__file__).with_name("technology")
@@ -30,11 +31,7 @@ class Sram(NamedTuple):
     area_mm2: float
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Part(_Section):
+class Part(Section):
     """A piece of logic: an operation, and what it leaks and covers."""
 
     energy_pj: float = Field(ge=0)
@@ -43,7 +40,7 @@ class Part(_Section):
     source: str = Field(default="")
 
 
-class Logic(_Section):
+class Logic(Section):
     """Pieces of logic: a MAC of 8 x 8 and 32 bits, adder and comparator of 32 bits, a counter of 20."""
 
     mac: Part
@@ -53,7 +50,7 @@ class Logic(_Section):
     register_bit: Part = Field(alias="register")
 
 
-class OffChip(_Section):
+class OffChip(Section):
     """DRAM of which only a cost per bit is known (`dram.standard: ideal`)."""
 
     energy_pj_per_bit: float = Field(ge=0)
@@ -81,7 +78,7 @@ _Axis = Annotated[Any, BeforeValidator(_ascending)]
 _Grid = Annotated[Any, BeforeValidator(_rows)]
 
 
-class SramGrid(_Section):
+class SramGrid(Section):
     """SRAMs with one port: rows are capacities, columns widths of the port."""
 
     capacity_kib: _Axis
@@ -93,7 +90,7 @@ class SramGrid(_Section):
     source: str = Field(default="")
 
 
-class Table(_Section):
+class Table(Section):
     """What a file of cgsim/hardware/technology, or one of a user, holds."""
 
     node_nm: float = Field(gt=0)
